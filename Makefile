@@ -1,0 +1,54 @@
+# Two commands for everybody: `make demo` and `make test`. Both keep their environment in .venv, and need
+# Python 3.10 or newer and nothing else.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.demo ## four workers, one breaker, a service that fails and comes back; ARGS="--keep" leaves it running
+	$(BIN)/sharedbreaker demo $(ARGS)
+
+test: $(VENV)/.test ## all tests, on servers that they start themselves; ARGS="tests/core -k probe" for some of them
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.lint ## formatting, lint, types, and which floor may import which
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.lint ## put the code into the shape that `make lint` wants
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean: ## remove the environment and all that was built
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(VENV)/.pip:
+	@echo "making the environment in $(VENV)"
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --upgrade 'pip>=25.1'
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.pip pyproject.toml
+	@echo "installing what the demo needs, the Google SDK among it: about a minute"
+	$(PIP) install --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.demo
+	@echo "installing what the tests need"
+	$(PIP) install --group test
+	@touch $@
+
+$(VENV)/.lint: $(VENV)/.test
+	@echo "installing the linters"
+	$(PIP) install --group lint
+	@touch $@

@@ -1,0 +1,99 @@
+-- admit: may this call run?
+--
+-- KEYS[1] circuit_key  see circuit.lua
+-- KEYS[2] leases_key   see circuit.lua
+-- KEYS[3] events_key   see circuit.lua
+-- ARGV[1] token        the caller's own name for this admission, never used before
+-- ARGV[2] who          the process that asks, for the event of a transition
+-- ARGV[3] again        '1' when the same token was sent before and no answer came, else '0'
+-- returns {verdict, state, mode, epoch, retry_after_ms, transition, unreadable field...}
+--         verdict: admitted | probe | rejected | undeclared (no settings to decide by: declare, then ask again)
+--         retry_after_ms: '' where nobody knows; transition: '' unless this call made one
+-- upholds: every admission is a lease; in half-open at most half_open_max_calls of them; the only open -> half_open
+
+local token = ARGV[1]
+local who = ARGV[2]
+local again = ARGV[3]
+
+-- While all probes are out, the next answer is a call away and not a lease away.
+local PROBES_BUSY_RETRY_MS = 1000
+
+local values = redis.call('HMGET', circuit_key, 'state', 'mode', 'epoch', 'lease_timeout_ms', 'idle_ttl_ms')
+local circuit = circuit_in(values)
+local lease_timeout_ms = number_in('lease_timeout_ms', values[4])
+local idle_ttl_ms = number_in('idle_ttl_ms', values[5])
+if not circuit or not lease_timeout_ms or not idle_ttl_ms then
+  return answer({ 'undeclared', '', '', '0', '', '' })
+end
+
+reclaim()
+if again == '1' then
+  redis.call('ZREM', leases_key, token, 'probe:' .. token)
+end
+
+local function reply(verdict, retry_after_ms, moved)
+  keep_or_expire(circuit, idle_ttl_ms)
+  return answer({ verdict, circuit.state, circuit.mode, whole(circuit.epoch), retry_after_ms, moved })
+end
+
+if circuit.state == 'closed' then
+  redis.call('ZADD', leases_key, whole(now_ms + lease_timeout_ms), token)
+  return reply('admitted', '', '')
+end
+
+local more = redis.call('HMGET', circuit_key, 'opened_at', 'open_until', 'open_timeout_ms',
+  'half_open_max_calls', 'probe_timeout_ms', 'probes')
+local open_timeout_ms = number_in('open_timeout_ms', more[3])
+local half_open_max_calls = number_in('half_open_max_calls', more[4])
+local probe_timeout_ms = number_in('probe_timeout_ms', more[5])
+if not open_timeout_ms or not half_open_max_calls or not probe_timeout_ms then
+  return answer({ 'undeclared', '', '', '0', '', '' })
+end
+
+local moved = ''
+if circuit.state == 'open' then
+  local open_until_ms = number_in('open_until', more[2])
+  if circuit.mode == 'held_open' and not open_until_ms then
+    tally('rejected_calls', 1)
+    return reply('rejected', '', '')
+  end
+  if circuit.mode ~= 'held_open' then
+    -- A clock that stepped back, or a hand that wrote a moment, costs one period more and never a longer one.
+    local opened_at_ms = number_in('opened_at', more[1])
+    if not open_until_ms or not opened_at_ms or opened_at_ms > now_ms then
+      opened_at_ms = now_ms
+      open_until_ms = math.min(open_until_ms or now_ms + open_timeout_ms, now_ms + open_timeout_ms)
+      redis.call('HSET', circuit_key, 'opened_at', whole(opened_at_ms), 'open_until', whole(open_until_ms))
+    elseif open_until_ms > opened_at_ms + open_timeout_ms then
+      open_until_ms = opened_at_ms + open_timeout_ms
+      redis.call('HSET', circuit_key, 'open_until', whole(open_until_ms))
+    end
+  end
+  if now_ms < open_until_ms then
+    tally('rejected_calls', 1)
+    return reply('rejected', whole(open_until_ms - now_ms), '')
+  end
+  local why = 'open_timeout_over'
+  if circuit.mode == 'held_open' then
+    why = 'hold_over'
+    circuit.mode = 'automatic'
+    redis.call('HSET', circuit_key, 'mode', 'automatic')
+    redis.call('HDEL', circuit_key, 'held_by', 'held_reason', 'held_at')
+  end
+  moved = transition(circuit, 'half_open', why, who)
+  more[6] = ''
+end
+
+local probes = probes_in(more[6])
+if #probes >= half_open_max_calls then
+  tally('rejected_calls', 1)
+  local retry_after_ms = PROBES_BUSY_RETRY_MS
+  for _, probe in ipairs(probes) do
+    retry_after_ms = math.min(retry_after_ms, tonumber(redis.call('ZSCORE', leases_key, probe)) - now_ms)
+  end
+  return reply('rejected', whole(retry_after_ms), moved)
+end
+probes[#probes + 1] = 'probe:' .. token
+redis.call('ZADD', leases_key, whole(now_ms + probe_timeout_ms), 'probe:' .. token)
+write_probes(probes)
+return reply('probe', '', moved)

@@ -1,0 +1,69 @@
+-- declare: which settings does this process bring?
+--
+-- KEYS[1] circuit_key  see circuit.lua
+-- KEYS[2] leases_key   see circuit.lua
+-- KEYS[3] events_key   see circuit.lua
+-- ARGV[1] who          the process that declares
+-- ARGV[2] schema       version of the fields, for a later release to read
+-- ARGV[3..] settings   name, value, name, value, ...; whole numbers
+-- returns {verdict, unreadable field...}
+--         verdict: created | changed | same
+-- upholds: one configuration is in force for the whole fleet, the last that was declared; declaring never touches
+--          a state, a count or a tally that others share
+
+local who = ARGV[1]
+local schema = ARGV[2]
+
+local TALLIES = {
+  'successful_calls', 'failed_calls', 'rejected_calls', 'ignored_calls', 'released_calls', 'lost_calls',
+  'late_results', 'closed_to_open', 'open_to_half_open', 'half_open_to_closed', 'half_open_to_open', 'open_to_closed',
+}
+
+local verdict = 'same'
+local circuit = circuit_in(redis.call('HMGET', circuit_key, 'state', 'mode', 'epoch'))
+if not circuit then
+  verdict = 'created'
+  circuit = { state = 'closed', mode = 'automatic', epoch = now_us }
+  -- What admissions read stands first: a small hash is searched from its front.
+  redis.call('HSET', circuit_key, 'state', 'closed', 'mode', 'automatic', 'epoch', whole(now_us),
+    'failure_count', '0', 'success_count', '0')
+end
+
+local names = {}
+local settings = {}
+for slot = 3, #ARGV, 2 do
+  names[#names + 1] = ARGV[slot]
+  settings[#settings + 1] = ARGV[slot + 1]
+end
+
+local in_force = redis.call('HMGET', circuit_key, unpack(names))
+local changes = {}
+for slot, name in ipairs(names) do
+  if in_force[slot] ~= settings[slot] then
+    number_in(name, in_force[slot])
+    redis.call('HSET', circuit_key, name, settings[slot])
+    changes[#changes + 1] = name .. '=' .. settings[slot]
+  end
+end
+
+if verdict == 'created' then
+  redis.call('HSET', circuit_key, 'started_at', whole(now_ms), 'last_state_change', whole(now_ms), 'schema', schema)
+  for _, field in ipairs(TALLIES) do
+    redis.call('HSETNX', circuit_key, field, '0')
+  end
+elseif #changes > 0 then
+  verdict = 'changed'
+end
+if verdict ~= 'same' then
+  record(circuit.state, circuit.state, 'declared', who, { 'settings', table.concat(changes, ' ') })
+end
+
+local idle_ttl_ms = number_in('idle_ttl_ms', redis.call('HGET', circuit_key, 'idle_ttl_ms'))
+if idle_ttl_ms == 0 then
+  for _, key in ipairs(KEYS) do
+    redis.call('PERSIST', key)
+  end
+elseif idle_ttl_ms then
+  keep_or_expire(circuit, idle_ttl_ms)
+end
+return answer({ verdict })

@@ -1,0 +1,46 @@
+"""One circuit breaker for a whole fleet, kept in Redis."""
+
+from sharedbreaker.breaker import CircuitBreaker
+from sharedbreaker.circuit.admission import Admission
+from sharedbreaker.circuit.errors import (
+    CircuitBreakerError,
+    SettingsError,
+    SharedBreakerError,
+    StoreError,
+)
+from sharedbreaker.circuit.outcome import Outcome
+from sharedbreaker.circuit.snapshot import Snapshot
+from sharedbreaker.circuit.state import CircuitMode, CircuitState
+from sharedbreaker.decorator import circuit_breaker
+from sharedbreaker.google_ai import (
+    export_all_prometheus_metrics,
+    get_all_breakers,
+    get_all_metrics,
+    get_google_ai_breaker,
+    get_imagen_breaker,
+    get_text_generation_breaker,
+    get_vision_api_breaker,
+    initialize_circuit_breakers,
+)
+
+__all__ = [
+    "Admission",
+    "CircuitBreaker",
+    "CircuitBreakerError",
+    "CircuitMode",
+    "CircuitState",
+    "Outcome",
+    "SettingsError",
+    "SharedBreakerError",
+    "Snapshot",
+    "StoreError",
+    "circuit_breaker",
+    "export_all_prometheus_metrics",
+    "get_all_breakers",
+    "get_all_metrics",
+    "get_google_ai_breaker",
+    "get_imagen_breaker",
+    "get_text_generation_breaker",
+    "get_vision_api_breaker",
+    "initialize_circuit_breakers",
+]

@@ -1,0 +1,250 @@
+"""The breaker: what stands in the way of a call. Admit, run, report."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import time
+from collections.abc import Callable
+from contextvars import ContextVar
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, ParamSpec, TypeVar
+
+from redis import Redis
+
+from sharedbreaker.circuit.admission import UNLEASED, Admission
+from sharedbreaker.circuit.control import Act
+from sharedbreaker.circuit.errors import StoreError
+from sharedbreaker.circuit.exposition import exposition
+from sharedbreaker.circuit.name import check_name
+from sharedbreaker.circuit.outcome import (
+    ExpectedException,
+    Outcome,
+    check_expected_exception,
+    outcome_of,
+)
+from sharedbreaker.circuit.report import report_of
+from sharedbreaker.circuit.settings import Settings, seconds_in
+from sharedbreaker.circuit.snapshot import Snapshot
+from sharedbreaker.store.connections import connect
+from sharedbreaker.store.keys import DEFAULT_PREFIX, keys_of
+from sharedbreaker.store.redis_store import RedisStore
+from sharedbreaker.store.store import Store
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+logger = logging.getLogger("sharedbreaker")
+
+SECONDS_BETWEEN_WARNINGS = 60.0
+
+# Per task and thread, the admissions of the `with` blocks that are open, innermost first.
+_entered: ContextVar[tuple[tuple[CircuitBreaker, Admission], ...]] = ContextVar(
+    "sharedbreaker_entered", default=()
+)
+
+
+class CircuitBreaker:
+    """One circuit breaker for a whole fleet: every process that names the same circuit shares it.
+
+    Creating one does no I/O. All threads of a process may share one.
+
+    Args:
+        failure_threshold: failures in a row, over the whole fleet, that open the circuit. Default 5.
+        timeout: seconds the circuit stays open before a probe is let through. It does not limit how
+            long a call may take. Default 60.
+        success_threshold: successful probes that close the circuit. Default 2.
+        expected_exception: the exceptions that count as the service's failures: a class, a tuple of
+            classes, or a function that takes an exception and says yes or no. Any other Exception is
+            ignored: a caller's error says nothing about the service. Default: every Exception.
+        name: the circuit's name, 1 to 128 of letters, digits and ``_ - . : /``.
+        redis: a redis.Redis client or a URL. A client tells where Redis is and is itself neither used nor
+            changed. None means SHAREDBREAKER_REDIS_URL, else REDIS_URL, else localhost.
+        half_open_max_calls: probes under way at once in the whole fleet. None means as many as
+            ``success_threshold``.
+        probe_timeout: seconds a probe keeps its place without a report. Default 60.
+        lease_timeout: seconds any other call stays on the books without a report, before it is
+            counted as lost; make it longer than the longest call. Default 900.
+        idle_ttl: seconds after which a closed circuit that nobody calls or holds is forgotten.
+            None means never.
+        redis_timeout: seconds that any wait for Redis may last. Default 0.25.
+        prefix: what the keys in Redis begin with. Default ``sharedbreaker``.
+
+    Raises:
+        SettingsError: a ValueError, for a setting that makes no sense.
+
+    """
+
+    def __init__(
+        self,
+        failure_threshold: int = 5,
+        timeout: float | timedelta = 60,
+        success_threshold: int = 2,
+        expected_exception: ExpectedException = Exception,
+        name: str = "circuit_breaker",
+        *,
+        redis: Redis | str | None = None,
+        half_open_max_calls: int | None = None,
+        probe_timeout: float | timedelta = 60,
+        lease_timeout: float | timedelta = 900,
+        idle_ttl: float | timedelta | None = None,
+        redis_timeout: float | timedelta = 0.25,
+        prefix: str = DEFAULT_PREFIX,
+    ) -> None:
+        self.name = check_name("name", name)
+        check_expected_exception(expected_exception)
+        self._expected_exception = expected_exception
+        settings = Settings(
+            failure_threshold=failure_threshold,
+            timeout=timeout,
+            success_threshold=success_threshold,
+            half_open_max_calls=half_open_max_calls,
+            probe_timeout=probe_timeout,
+            lease_timeout=lease_timeout,
+            idle_ttl=idle_ttl,
+        )
+        client = connect(redis, seconds_in("redis_timeout", redis_timeout))
+        self._store: Store = RedisStore(client, name, keys_of(name, prefix), settings)
+        self._warn_after = 0.0
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(name={self.name!r})"
+
+    def call(self, func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run ``func`` under the breaker and return what it returns.
+
+        Raises:
+            CircuitBreakerError: the circuit rejected the call, and ``func`` was not run.
+            TypeError: ``func`` is a coroutine function, which this breaker could not watch.
+
+        Whatever ``func`` raises is raised unchanged. Redis never makes a call fail.
+
+        """
+        refuse_coroutine_function(func)
+        admission = self.admit()
+        try:
+            result = func(*args, **kwargs)
+        except BaseException as error:
+            self.report(admission, outcome_of(error, self._expected_exception), error)
+            raise
+        if inspect.isawaitable(result):
+            self.report(admission, Outcome.RELEASED)
+            if inspect.iscoroutine(result):
+                result.close()
+            raise TypeError(
+                f"circuit {self.name!r}: {func!r} returned an awaitable, whose outcome would not be seen; "
+                "CircuitBreaker serves functions that return their result"
+            )
+        self.report(admission, Outcome.SUCCESS)
+        return result
+
+    def __enter__(self) -> CircuitBreaker:
+        """Ask for admission to the block; raise CircuitBreakerError where it is refused."""
+        admission = self.admit()
+        _entered.set(((self, admission), *_entered.get()))
+        return self
+
+    def __exit__(
+        self,
+        exception_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        entered = _entered.get()
+        index = next(index for index, (breaker, _) in enumerate(entered) if breaker is self)
+        admission = entered[index][1]
+        _entered.set(entered[:index] + entered[index + 1 :])
+        outcome = Outcome.SUCCESS if error is None else outcome_of(error, self._expected_exception)
+        self.report(admission, outcome, error)
+
+    def admit(self) -> Admission:
+        """Ask for one call's admission: the first half of ``call``, for code that cannot be wrapped.
+
+        Every admission is owed a ``report``; until then, or for ``lease_timeout``, it counts as a
+        call in flight.
+
+        Raises:
+            CircuitBreakerError: the circuit rejects the call.
+
+        """
+        try:
+            reading = self._store.admit()
+        except StoreError as error:
+            self._warn("runs unprotected", error)
+            return UNLEASED
+        if reading.refusal is not None:
+            raise reading.refusal
+        return reading.admission or UNLEASED
+
+    def report(self, admission: Admission, outcome: Outcome, error: BaseException | None = None) -> None:
+        """Tell how an admitted call ended: the second half of ``call``.
+
+        Counts once, however often it is told, and never raises on Redis' account. ``error`` lends the
+        name of its type to the books.
+        """
+        if admission is UNLEASED:
+            return
+        try:
+            self._store.report(report_of(admission, Outcome(outcome), error))
+        except StoreError as failure:
+            self._warn("will be reported later", failure)
+
+    def force_open(
+        self,
+        reason: str | None = None,
+        seconds: float | timedelta | None = None,
+        *,
+        who: str | None = None,
+    ) -> None:
+        """Hold the circuit open for the whole fleet, for ``seconds`` or until ``force_close()``.
+
+        ``who`` asked; by default this host and process. Raises StoreError if Redis cannot be asked.
+        """
+        self._store.control(Act.FORCE_OPEN, who, reason, seconds)
+
+    def force_close(self, reason: str | None = None, *, who: str | None = None) -> None:
+        """Close the circuit, clear the counts that decide, and let the state machine decide again."""
+        self._store.control(Act.FORCE_CLOSE, who, reason, None)
+
+    def disable(self, reason: str | None = None, *, who: str | None = None) -> None:
+        """Close the circuit and keep it closed whatever fails, until ``enable()``. Calls are tallied."""
+        self._store.control(Act.DISABLE, who, reason, None)
+
+    def enable(self, reason: str | None = None, *, who: str | None = None) -> None:
+        """End ``disable()``. Changes nothing on a circuit that is not disabled."""
+        self._store.control(Act.ENABLE, who, reason, None)
+
+    def snapshot(self) -> Snapshot:
+        """Return the circuit at one instant, by one atomic read; raise StoreError without Redis."""
+        return self._store.snapshot()
+
+    def get_state(self) -> dict[str, Any]:
+        """Return name, state, failure_count, success_count and last_failure_time (Unix seconds or None)."""
+        return self.snapshot().state_dict()
+
+    def get_metrics(self) -> dict[str, Any]:
+        """Return every figure of the circuit, fleet-wide, as JSON takes it. See ``Snapshot.metrics_dict``."""
+        return self.snapshot().metrics_dict()
+
+    def export_prometheus_metrics(self) -> str:
+        """Return this circuit's figures as Prometheus' text exposition."""
+        return exposition([self.snapshot()])
+
+    def _warn(self, what: str, error: StoreError) -> None:
+        now = time.monotonic()
+        if now >= self._warn_after:
+            self._warn_after = now + SECONDS_BETWEEN_WARNINGS
+            logger.warning("circuit %r: a call %s: %s", self.name, what, error)
+
+
+def refuse_coroutine_function(func: Callable[..., Any]) -> None:
+    """Raise TypeError for a coroutine function: its outcome is known only to whoever awaits it."""
+    unwrapped = inspect.unwrap(func)
+    if inspect.iscoroutinefunction(unwrapped) or inspect.iscoroutinefunction(
+        getattr(unwrapped, "__call__", None)  # noqa: B004 - the method is wanted, not the answer
+    ):
+        raise TypeError(
+            f"{func!r} is a coroutine function, and CircuitBreaker would count it as a success before it "
+            "has run; CircuitBreaker serves plain functions"
+        )

@@ -1,0 +1,1 @@
+"""The words and rules of a circuit. Nothing here talks to Redis, reads a clock or waits."""

@@ -1,0 +1,75 @@
+"""May this call run? The question as ``lua/admit.lua`` takes it, and its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sharedbreaker.circuit.errors import CircuitBreakerError
+from sharedbreaker.circuit.reading import UNDECLARED, texts
+from sharedbreaker.circuit.state import CircuitMode, CircuitState
+
+PROBE_PREFIX = "probe:"
+
+
+@dataclass(frozen=True)
+class Admission:
+    """Leave for one call to run, to be given back with ``report``."""
+
+    token: str
+    """The lease's name in Redis; empty where Redis could not be asked and the call runs without one."""
+    epoch: str
+    """The era between two transitions that the admission belongs to: a late report decides nothing."""
+
+    @property
+    def is_probe(self) -> bool:
+        """Whether this call tries out a service that may be back."""
+        return self.token.startswith(PROBE_PREFIX)
+
+
+UNLEASED = Admission(token="", epoch="")
+
+
+@dataclass(frozen=True)
+class AdmissionReading:
+    """The answer to the question: an admission, a refusal, or neither when settings were missing."""
+
+    admission: Admission | None
+    refusal: CircuitBreakerError | None
+    transition: str
+    """The transition that this question caused, such as ``open_to_half_open``; empty without one."""
+    unreadable: tuple[str, ...]
+    """Fields or keys that held what no script wrote."""
+
+    @property
+    def is_undeclared(self) -> bool:
+        """Whether the circuit lacks the settings to decide by."""
+        return self.admission is None and self.refusal is None
+
+
+def admission_arguments(token: str, who: str, *, again: bool) -> tuple[str, ...]:
+    """Return the script's arguments. ``again``: the same token was sent before, and no answer came."""
+    return token, who, "1" if again else "0"
+
+
+def read_admission(reply: Sequence[Any], name: str, token: str) -> AdmissionReading:
+    """Return what the script said about the call named ``token`` of the circuit ``name``."""
+    verdict, state, mode, epoch, retry_after_ms, transition, *unreadable = texts(reply, 6)
+    admission = None
+    refusal = None
+    if verdict == "admitted":
+        admission = Admission(token, epoch)
+    elif verdict == "probe":
+        admission = Admission(PROBE_PREFIX + token, epoch)
+    elif verdict == "rejected":
+        why = "open"
+        if state == CircuitState.HALF_OPEN:
+            why = "probes_busy"
+        elif mode == CircuitMode.HELD_OPEN:
+            why = "held_open"
+        retry_after = float(retry_after_ms) / 1000 if retry_after_ms else None
+        refusal = CircuitBreakerError(name, CircuitState(state), retry_after, why)
+    elif verdict != UNDECLARED:
+        raise ValueError(f"admit answered {verdict!r}")
+    return AdmissionReading(admission, refusal, transition, tuple(unreadable))

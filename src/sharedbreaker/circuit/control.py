@@ -1,0 +1,58 @@
+"""Manual control: the acts as ``lua/control.lua`` takes them, and its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import Enum
+from typing import Any
+
+from sharedbreaker.circuit.errors import SettingsError
+from sharedbreaker.circuit.reading import UNDECLARED, texts
+from sharedbreaker.circuit.settings import milliseconds_in
+
+REASON_LENGTH = 500
+WHO_LENGTH = 128
+
+
+class Act(str, Enum):
+    """What somebody may do to a circuit by hand."""
+
+    FORCE_OPEN = "force_open"
+    FORCE_CLOSE = "force_close"
+    DISABLE = "disable"
+    ENABLE = "enable"
+
+    __str__ = str.__str__
+
+
+@dataclass(frozen=True)
+class ControlReading:
+    """What became of a manual act."""
+
+    verdict: str
+    transition: str
+    unreadable: tuple[str, ...]
+
+    @property
+    def is_undeclared(self) -> bool:
+        """Whether there is no such circuit yet."""
+        return self.verdict == UNDECLARED
+
+
+def control_arguments(
+    act: Act, who: str, reason: str | None, seconds: float | timedelta | None
+) -> tuple[str, ...]:
+    """Return the script's arguments; raise SettingsError for a reason or a time that makes no sense."""
+    for argument, value, longest in (("reason", reason, REASON_LENGTH), ("who", who, WHO_LENGTH)):
+        if value is not None and not (isinstance(value, str) and len(value) <= longest):
+            raise SettingsError(f"{argument} must be text of at most {longest} characters")
+    hold_ms = "" if seconds is None else str(milliseconds_in("seconds", seconds))
+    return act.value, who, reason or "", hold_ms
+
+
+def read_control(reply: Sequence[Any]) -> ControlReading:
+    """Return what the script said."""
+    verdict, _state, _mode, _epoch, transition, *unreadable = texts(reply, 5)
+    return ControlReading(verdict, transition, tuple(unreadable))

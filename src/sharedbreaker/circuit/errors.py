@@ -1,0 +1,50 @@
+"""What this package raises. A refusal and a Redis failure are never the same class."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sharedbreaker.circuit.state import CircuitState
+
+WHY_TEXT = {
+    "open": "it is open",
+    "held_open": "it is held open by hand",
+    "probes_busy": "it is half-open and all of its probes are under way",
+}
+
+
+class SharedBreakerError(Exception):
+    """The base of every error of this package."""
+
+
+class CircuitBreakerError(SharedBreakerError):
+    """The call was not made, because the circuit does not let it through.
+
+    Attributes:
+        name: the circuit's name.
+        state: the ``CircuitState`` that rejected the call.
+        retry_after: seconds until a call may get through, never negative; None where nobody
+            knows, as with a circuit that is held open without an end.
+        why: ``open``, ``held_open`` or ``probes_busy``.
+
+    """
+
+    def __init__(self, name: str, state: CircuitState, retry_after: float | None, why: str) -> None:
+        self.name = name
+        self.state = state
+        self.retry_after = retry_after
+        self.why = why
+        when = "" if retry_after is None else f"; try again in {retry_after:.3g} s"
+        super().__init__(f"circuit {name!r}: call not made, {WHY_TEXT.get(why, why)}{when}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by what the error was made of: task queues and process pools send errors around."""
+        return type(self), (self.name, self.state, self.retry_after, self.why), self.__dict__
+
+
+class StoreError(SharedBreakerError):
+    """Redis could not be asked, or its answer made no sense. Says which circuit, and what to look at."""
+
+
+class SettingsError(SharedBreakerError, ValueError):
+    """A setting makes no sense. Says which one, the value, and what is allowed."""

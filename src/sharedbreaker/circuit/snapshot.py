@@ -1,0 +1,135 @@
+"""A circuit at one instant, and the figures that follow from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sharedbreaker.circuit.reading import text
+from sharedbreaker.circuit.settings import Settings
+from sharedbreaker.circuit.state import TRANSITIONS, CircuitMode, CircuitState
+
+SNAPSHOT_PARTS = 4
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The fields of one circuit's hash as one atomic read found them, with the calls in flight."""
+
+    name: str
+    now_ms: int
+    """Redis' clock, Unix milliseconds."""
+    calls_in_flight: int
+    """Admitted calls of the whole fleet whose report has not come yet, probes included."""
+    probes_in_flight: int
+    fields: Mapping[str, str]
+    """The hash, with the declared settings where it is missing. Foreign values are as they are."""
+
+    @property
+    def state(self) -> CircuitState:
+        """The state; closed where the field is missing or unreadable, as the scripts take it."""
+        try:
+            return CircuitState(self.fields.get("state", "closed"))
+        except ValueError:
+            return CircuitState.CLOSED
+
+    @property
+    def mode(self) -> CircuitMode:
+        """Who decides; automatic where the field is missing or unreadable, as the scripts take it."""
+        try:
+            return CircuitMode(self.fields.get("mode", "automatic"))
+        except ValueError:
+            return CircuitMode.AUTOMATIC
+
+    def count(self, field: str) -> int:
+        """Return a count or tally; 0 where the field is missing or unreadable."""
+        value = self.fields.get(field, "")
+        return int(value) if value.isascii() and value.isdigit() else 0
+
+    def seconds(self, field: str) -> float | None:
+        """Return a moment as Unix seconds; None where there is none."""
+        milliseconds = self.count(field)
+        return milliseconds / 1000 if milliseconds else None
+
+    @property
+    def total_calls(self) -> int:
+        """Calls that asked for admission and got an outcome; derived, so that its parts always add up."""
+        return sum(
+            self.count(field)
+            for field in ("successful_calls", "failed_calls", "rejected_calls", "ignored_calls")
+        )
+
+    def percent_of(self, field: str, total: int) -> float | None:
+        """Return a tally as a percentage of ``total`` with two decimals; None of nothing."""
+        return round(100 * self.count(field) / total, 2) if total else None
+
+    @property
+    def transitions(self) -> dict[str, int]:
+        """Tally of each transition."""
+        return {transition.name: self.count(transition.name) for transition in TRANSITIONS}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what ``CircuitBreaker.get_state`` shows. Moments are Unix seconds or None."""
+        return {
+            "name": self.name,
+            "state": self.state.value,
+            "failure_count": self.count("failure_count"),
+            "success_count": self.count("success_count"),
+            "last_failure_time": self.seconds("last_failure_time"),
+        }
+
+    def metrics_dict(self) -> dict[str, Any]:
+        """Return what ``CircuitBreaker.get_metrics`` shows, as JSON takes it.
+
+        Rates are percentages of all calls, with None while there are none. Moments are Unix seconds
+        by Redis' clock, or None for what has not happened.
+        """
+        total = self.total_calls
+        started_at = self.seconds("started_at")
+        state = self.state
+        return {
+            "name": self.name,
+            "state": state.value,
+            "mode": self.mode.value,
+            "uptime_seconds": max(0.0, round(self.now_ms / 1000 - started_at, 3)) if started_at else 0.0,
+            "total_calls": total,
+            "successful_calls": self.count("successful_calls"),
+            "failed_calls": self.count("failed_calls"),
+            "rejected_calls": self.count("rejected_calls"),
+            "ignored_calls": self.count("ignored_calls"),
+            "released_calls": self.count("released_calls"),
+            "lost_calls": self.count("lost_calls"),
+            "late_results": self.count("late_results"),
+            "calls_in_flight": self.calls_in_flight,
+            "probes_in_flight": self.probes_in_flight,
+            "success_rate_percent": self.percent_of("successful_calls", total),
+            "failure_rate_percent": self.percent_of("failed_calls", total),
+            "rejection_rate_percent": self.percent_of("rejected_calls", total),
+            "current_failure_count": self.count("failure_count"),
+            "current_success_count": self.count("success_count"),
+            "failure_threshold": self.count("failure_threshold"),
+            "success_threshold": self.count("success_threshold"),
+            "state_transitions": self.transitions,
+            "last_state_change": self.seconds("last_state_change"),
+            "last_failure_time": self.seconds("last_failure_time"),
+            "last_failure_type": self.fields.get("last_failure_type") or None,
+            "last_failure_by": self.fields.get("last_failure_by") or None,
+            "opened_at": self.seconds("opened_at"),
+            "open_until": self.seconds("open_until"),
+            "held_by": self.fields.get("held_by") or None,
+            "held_reason": self.fields.get("held_reason") or None,
+            "is_healthy": state is CircuitState.CLOSED,
+            "is_degraded": state is CircuitState.HALF_OPEN,
+            "is_failing": state is CircuitState.OPEN,
+        }
+
+
+def read_snapshot(reply: Sequence[Any], name: str, settings: Settings) -> Snapshot:
+    """Return what ``lua/snapshot.lua`` saw; a circuit that nobody has called shows its declared settings."""
+    if not isinstance(reply, (list, tuple)) or len(reply) != SNAPSHOT_PARTS:
+        raise ValueError(f"snapshot answered {reply!r}")
+    now_ms, calls_in_flight, probes_in_flight, flat = reply
+    flat = [text(value) for value in flat]
+    fields = {**settings.fields(), **dict(zip(flat[::2], flat[1::2], strict=True))}
+    return Snapshot(name, int(now_ms), int(calls_in_flight), int(probes_in_flight), fields)

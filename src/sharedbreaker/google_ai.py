@@ -1,0 +1,162 @@
+"""The three breakers of Google AI: text generation, vision and image generation (Imagen)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from redis import Redis
+
+from sharedbreaker.breaker import CircuitBreaker
+from sharedbreaker.circuit.errors import SettingsError
+from sharedbreaker.circuit.exposition import exposition
+from sharedbreaker.google_errors import is_google_service_failure
+from sharedbreaker.store.keys import DEFAULT_PREFIX
+
+T = TypeVar("T")
+
+TEXT_GENERATION = "text_generation"
+VISION = "vision"
+IMAGEN = "imagen"
+
+_breakers: dict[str, CircuitBreaker | None] = dict.fromkeys((TEXT_GENERATION, VISION, IMAGEN))
+
+_MISSING = object()
+_YES = frozenset({"1", "true", "yes", "on"})
+_NO = frozenset({"0", "false", "no", "off"})
+_REDIS_ARGUMENTS = ("host", "port", "db", "username", "password", "ssl", "unix_socket_path")
+
+
+def initialize_circuit_breakers(config: object = None) -> None:
+    """Build the three Google AI breakers. Does no I/O, and may be called again.
+
+    ``config`` is any object or mapping, or None. What it does not have comes from the environment, else
+    from the default:
+
+    ==================================== =================================== =======
+    in ``config``                        environment variable                default
+    ==================================== =================================== =======
+    ``circuit_breaker.enabled``          ``SHAREDBREAKER_ENABLED``           true
+    ``circuit_breaker.failure_threshold`` ``SHAREDBREAKER_FAILURE_THRESHOLD`` 5
+    ``circuit_breaker.timeout``          ``SHAREDBREAKER_TIMEOUT``           60 s
+    ``circuit_breaker.success_threshold`` ``SHAREDBREAKER_SUCCESS_THRESHOLD`` 2
+    ``redis``                            ``SHAREDBREAKER_REDIS_URL``         see below
+    ==================================== =================================== =======
+
+    ``config.redis`` is a redis.Redis client, a URL, or something with ``url``, or with any of host, port,
+    db, username, password, ssl and unix_socket_path; it may also have ``prefix``, what the keys begin with.
+
+    Vision and Imagen open after two failures fewer than text generation, but not before three; Imagen stays
+    open twice as long. With ``enabled`` false every getter returns None.
+
+    Raises:
+        SettingsError: a ValueError, for a setting that makes no sense.
+
+    """
+    section = _entry(config, "circuit_breaker", None)
+    enabled = _setting(section, "enabled", "SHAREDBREAKER_ENABLED", _flag, default=True)
+    if not isinstance(enabled, bool):
+        raise SettingsError(f"circuit_breaker.enabled must be true or false, not {enabled!r}")
+    if not enabled:
+        _breakers.update(dict.fromkeys(_breakers))
+        return
+    threshold = _setting(section, "failure_threshold", "SHAREDBREAKER_FAILURE_THRESHOLD", int, default=5)
+    timeout = _setting(section, "timeout", "SHAREDBREAKER_TIMEOUT", float, default=60.0)
+    success_threshold = _setting(
+        section, "success_threshold", "SHAREDBREAKER_SUCCESS_THRESHOLD", int, default=2
+    )
+    redis = _redis(_entry(config, "redis", None))
+    prefix = _entry(_entry(config, "redis", None), "prefix", DEFAULT_PREFIX)
+
+    def build(name: str, failure_threshold: Any, seconds: Any) -> CircuitBreaker:
+        return CircuitBreaker(
+            failure_threshold=failure_threshold,
+            timeout=seconds,
+            success_threshold=success_threshold,
+            expected_exception=is_google_service_failure,
+            name=name,
+            redis=redis,
+            prefix=prefix,
+        )
+
+    # Built first: it refuses a threshold or a time with which the arithmetic below would make no sense.
+    text_generation = build("google_ai_text_generation", threshold, timeout)
+    image_threshold = max(3, threshold - 2)
+    _breakers[VISION], _breakers[IMAGEN] = (
+        build("google_ai_vision", image_threshold, timeout),
+        build("google_ai_imagen", image_threshold, 2 * timeout),
+    )
+    _breakers[TEXT_GENERATION] = text_generation
+
+
+def get_text_generation_breaker() -> CircuitBreaker | None:
+    """Return the breaker of text generation; None where breakers are not enabled or not initialized."""
+    return _breakers[TEXT_GENERATION]
+
+
+def get_vision_api_breaker() -> CircuitBreaker | None:
+    """Return the breaker of vision; None where breakers are not enabled or not initialized."""
+    return _breakers[VISION]
+
+
+def get_imagen_breaker() -> CircuitBreaker | None:
+    """Return the breaker of image generation; None where breakers are not enabled or not initialized."""
+    return _breakers[IMAGEN]
+
+
+def get_google_ai_breaker() -> CircuitBreaker | None:
+    """Return the text breaker under its legacy name."""
+    return get_text_generation_breaker()
+
+
+def get_all_breakers() -> dict[str, CircuitBreaker | None]:
+    """Return the three as ``text_generation``, ``vision`` and ``imagen``; None for what is not enabled."""
+    return dict(_breakers)
+
+
+def get_all_metrics() -> dict[str, dict[str, Any]]:
+    """Return ``get_metrics()`` of each breaker that is enabled, under the keys of ``get_all_breakers``."""
+    return {key: breaker.get_metrics() for key, breaker in _breakers.items() if breaker is not None}
+
+
+def export_all_prometheus_metrics() -> str:
+    """Return one valid text exposition of every breaker that is enabled."""
+    return exposition([breaker.snapshot() for breaker in _breakers.values() if breaker is not None])
+
+
+def _entry(holder: object, name: str, default: Any) -> Any:
+    if isinstance(holder, Mapping):
+        return holder.get(name, default)
+    return getattr(holder, name, default)
+
+
+def _setting(section: object, name: str, variable: str, parse: Callable[[str], T], *, default: T) -> T:
+    value = _entry(section, name, _MISSING)
+    if value is not _MISSING and value is not None:
+        return value  # type: ignore[no-any-return]  # checked where the breaker is built
+    text = os.environ.get(variable, "").strip()
+    if not text:
+        return default
+    try:
+        return parse(text)
+    except ValueError:
+        raise SettingsError(f"{variable} must be a {parse.__name__.strip('_')}, not {text!r}") from None
+
+
+def _flag(text: str) -> bool:
+    if text.lower() in _YES | _NO:
+        return text.lower() in _YES
+    raise ValueError(text)
+
+
+def _redis(section: Any) -> Redis | str | None:
+    if section is None or isinstance(section, (Redis, str)):
+        return section
+    url = _entry(section, "url", None)
+    if url:
+        return url  # type: ignore[no-any-return]  # checked by connect
+    arguments = {
+        name: value for name in _REDIS_ARGUMENTS if (value := _entry(section, name, None)) is not None
+    }
+    return Redis(**arguments) if arguments else None

@@ -1,0 +1,32 @@
+"""The names of a circuit's keys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sharedbreaker.circuit.name import check_name
+
+DEFAULT_PREFIX = "sharedbreaker"
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The keys of one circuit. The braces keep all of them in one slot of a Redis Cluster."""
+
+    circuit: str
+    leases: str
+    events: str
+    registry: str
+    """The set of all names under the same prefix; in a slot of its own, so no script touches it."""
+
+    @property
+    def of_script(self) -> tuple[str, str, str]:
+        """The keys that every script takes, in its order."""
+        return self.circuit, self.leases, self.events
+
+
+def keys_of(name: str, prefix: str = DEFAULT_PREFIX) -> Keys:
+    """Return the keys of the circuit ``name``; raise SettingsError for a name or prefix outside the rule."""
+    check_name("name", name)
+    circuit = f"{check_name('prefix', prefix)}:{{{name}}}"
+    return Keys(circuit, f"{circuit}:leases", f"{circuit}:events", f"{prefix}:breakers")

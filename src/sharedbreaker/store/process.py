@@ -1,0 +1,62 @@
+"""Who this process is, and names for its admissions that no other process uses."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import secrets
+import socket
+from collections.abc import Callable
+from weakref import WeakSet
+
+
+class Process:
+    """This process as Redis knows it. A forked child gets an identity of its own."""
+
+    def __init__(self) -> None:
+        self.who = f"{socket.gethostname()[:80]}:{os.getpid()}"
+        self._prefix = secrets.token_hex(6)
+        # next() on it is atomic, so that threads need no lock.
+        self._numbers = itertools.count()
+
+    def new_token(self) -> str:
+        """Return a name for one admission: 20 characters, never used before by any process."""
+        return f"{self._prefix}{next(self._numbers):08x}"
+
+
+class _Current:
+    def __init__(self) -> None:
+        self.process = Process()
+        self.after_fork: WeakSet[ForgetsAtFork] = WeakSet()
+
+
+class ForgetsAtFork:
+    """Something that must start anew in a forked child."""
+
+    def forget(self) -> None:
+        """Drop what belongs to the parent. Called in the child, before anything else runs there."""
+        raise NotImplementedError
+
+
+_current = _Current()
+
+
+def this_process() -> Process:
+    """Return who this process is."""
+    return _current.process
+
+
+def call_forget_in_children(something: ForgetsAtFork) -> None:
+    """Have ``something.forget()`` called in every child forked from now on. Keeps no reference to it."""
+    _current.after_fork.add(something)
+
+
+def _start_anew() -> None:
+    _current.process = Process()
+    for something in list(_current.after_fork):
+        something.forget()
+
+
+_register: Callable[..., None] | None = getattr(os, "register_at_fork", None)
+if _register is not None:
+    _register(after_in_child=_start_anew)

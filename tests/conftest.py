@@ -1,0 +1,44 @@
+"""What all tests share: a real Redis server of their own."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Generator, Iterator
+
+import pytest
+from redis import Redis
+
+from sharedbreaker.demo.redis_server import RedisServer
+
+SKIP_NOTHING = bool(os.environ.get("SHAREDBREAKER_SKIP_NOTHING"))
+SPECIFIED_KEYS = re.compile(r"[^{}]+:\{[^{}]+\}(:leases|:events)?|[^{}]+:breakers")
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """One server for the whole session. A test that stops or freezes a server starts its own."""
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def redis(redis_server: RedisServer) -> Iterator[Redis]:
+    """A client of the session's server, emptied; afterwards only specified keys may be there."""
+    client = redis_server.client(decode_responses=True)
+    client.flushall()
+    yield client
+    strangers = [key for key in client.scan_iter() if not SPECIFIED_KEYS.fullmatch(key)]
+    client.close()
+    assert not strangers, f"keys that the specification does not name: {strangers}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn a skip into a failure where everything that tests need was to be installed."""
+    report = yield
+    if SKIP_NOTHING and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+    return report
