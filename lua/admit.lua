@@ -85,6 +85,12 @@ if circuit.state == 'open' then
 end
 
 local probes = probes_in(more[6])
+for _, probe in ipairs(probes) do
+  -- A client that repeats by itself what it was not answered gets the same answer again.
+  if probe == 'probe:' .. token then
+    return reply('probe', '', moved)
+  end
+end
 if #probes >= half_open_max_calls then
   tally('rejected_calls', 1)
   local retry_after_ms = PROBES_BUSY_RETRY_MS

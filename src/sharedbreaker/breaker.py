@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import logging
-import time
 from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import timedelta
@@ -12,10 +10,11 @@ from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
 from redis import Redis
+from redis.cluster import RedisCluster
 
-from sharedbreaker.circuit.admission import UNLEASED, Admission
+from sharedbreaker.circuit.admission import Admission
 from sharedbreaker.circuit.control import Act
-from sharedbreaker.circuit.errors import StoreError
+from sharedbreaker.circuit.errors import SettingsError, StoreError
 from sharedbreaker.circuit.exposition import exposition
 from sharedbreaker.circuit.name import check_name
 from sharedbreaker.circuit.outcome import (
@@ -27,17 +26,15 @@ from sharedbreaker.circuit.outcome import (
 from sharedbreaker.circuit.report import report_of
 from sharedbreaker.circuit.settings import Settings, seconds_in
 from sharedbreaker.circuit.snapshot import Snapshot
-from sharedbreaker.store.connections import connect
 from sharedbreaker.store.keys import DEFAULT_PREFIX, keys_of
+from sharedbreaker.store.link import link_to
 from sharedbreaker.store.redis_store import RedisStore
-from sharedbreaker.store.store import Store
+from sharedbreaker.store.switch_over import OnRedisError, SwitchOverStore
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-logger = logging.getLogger("sharedbreaker")
-
-SECONDS_BETWEEN_WARNINGS = 60.0
+ON_REDIS_ERROR = ("local", "allow", "reject")
 
 # Per task and thread, the admissions of the `with` blocks that are open, innermost first.
 _entered: ContextVar[tuple[tuple[CircuitBreaker, Admission], ...]] = ContextVar(
@@ -69,6 +66,13 @@ class CircuitBreaker:
         idle_ttl: seconds after which a closed circuit that nobody calls or holds is forgotten.
             None means never.
         redis_timeout: seconds that any wait for Redis may last. Default 0.25.
+        redis_retry_interval: seconds between two tries of a process while Redis does not answer; one call
+            tries, the others do not wait. Default 1.
+        on_redis_error: what decides while Redis does not answer. ``"local"``, the default: the same rules
+            in this process, begun from the last state known. ``"allow"``: every call runs.
+            ``"reject"``: no call runs. What happened meanwhile is added to Redis when it answers.
+        on_redis_change: called with False when this process loses Redis and with True when it has it
+            again. An exception in it changes nothing.
         prefix: what the keys in Redis begin with. Default ``sharedbreaker``.
 
     Raises:
@@ -84,12 +88,15 @@ class CircuitBreaker:
         expected_exception: ExpectedException = Exception,
         name: str = "circuit_breaker",
         *,
-        redis: Redis | str | None = None,
+        redis: Redis | RedisCluster | str | None = None,
         half_open_max_calls: int | None = None,
         probe_timeout: float | timedelta = 60,
         lease_timeout: float | timedelta = 900,
         idle_ttl: float | timedelta | None = None,
         redis_timeout: float | timedelta = 0.25,
+        redis_retry_interval: float | timedelta = 1,
+        on_redis_error: OnRedisError = "local",
+        on_redis_change: Callable[[bool], None] | None = None,
         prefix: str = DEFAULT_PREFIX,
     ) -> None:
         self.name = check_name("name", name)
@@ -104,9 +111,24 @@ class CircuitBreaker:
             lease_timeout=lease_timeout,
             idle_ttl=idle_ttl,
         )
-        client = connect(redis, seconds_in("redis_timeout", redis_timeout))
-        self._store: Store = RedisStore(client, name, keys_of(name, prefix), settings)
-        self._warn_after = 0.0
+        if on_redis_error not in ON_REDIS_ERROR:
+            raise SettingsError(f"on_redis_error must be one of {ON_REDIS_ERROR}, not {on_redis_error!r}")
+        if on_redis_change is not None and not callable(on_redis_change):
+            raise SettingsError(f"on_redis_change must be a function or None, not {on_redis_change!r}")
+        link = link_to(
+            redis,
+            seconds_in("redis_timeout", redis_timeout),
+            seconds_in("redis_retry_interval", redis_retry_interval),
+        )
+        shared = RedisStore(link, name, keys_of(name, prefix), settings)
+        self._store = SwitchOverStore(
+            name,
+            settings,
+            shared,
+            link.guard,
+            on_redis_error=on_redis_error,
+            on_redis_change=on_redis_change,
+        )
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(name={self.name!r})"
@@ -168,14 +190,11 @@ class CircuitBreaker:
             CircuitBreakerError: the circuit rejects the call.
 
         """
-        try:
-            reading = self._store.admit()
-        except StoreError as error:
-            self._warn("runs unprotected", error)
-            return UNLEASED
+        reading = self._store.admit()
         if reading.refusal is not None:
             raise reading.refusal
-        return reading.admission or UNLEASED
+        assert reading.admission is not None  # noqa: S101 - one of the two is there
+        return reading.admission
 
     def report(self, admission: Admission, outcome: Outcome, error: BaseException | None = None) -> None:
         """Tell how an admitted call ended: the second half of ``call``.
@@ -183,12 +202,7 @@ class CircuitBreaker:
         Counts once, however often it is told, and never raises on Redis' account. ``error`` lends the
         name of its type to the books.
         """
-        if admission is UNLEASED:
-            return
-        try:
-            self._store.report(report_of(admission, Outcome(outcome), error))
-        except StoreError as failure:
-            self._warn("will be reported later", failure)
+        self._store.report(report_of(admission, Outcome(outcome), error))
 
     def force_open(
         self,
@@ -221,21 +235,24 @@ class CircuitBreaker:
 
     def get_state(self) -> dict[str, Any]:
         """Return name, state, failure_count, success_count and last_failure_time (Unix seconds or None)."""
-        return self.snapshot().state_dict()
+        return self._seen().state_dict()
 
     def get_metrics(self) -> dict[str, Any]:
-        """Return every figure of the circuit, fleet-wide, as JSON takes it. See ``Snapshot.metrics_dict``."""
-        return self.snapshot().metrics_dict()
+        """Return every figure of the circuit, fleet-wide, as JSON takes it. See ``Snapshot.metrics_dict``.
+
+        While Redis does not answer, ``redis_available`` is False and the figures are this process' own.
+        """
+        return self._seen().metrics_dict()
 
     def export_prometheus_metrics(self) -> str:
         """Return this circuit's figures as Prometheus' text exposition."""
         return exposition([self.snapshot()])
 
-    def _warn(self, what: str, error: StoreError) -> None:
-        now = time.monotonic()
-        if now >= self._warn_after:
-            self._warn_after = now + SECONDS_BETWEEN_WARNINGS
-            logger.warning("circuit %r: a call %s: %s", self.name, what, error)
+    def _seen(self) -> Snapshot:
+        try:
+            return self._store.snapshot()
+        except StoreError:
+            return self._store.snapshot_alone()
 
 
 def refuse_coroutine_function(func: Callable[..., Any]) -> None:

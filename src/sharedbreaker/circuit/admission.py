@@ -18,17 +18,17 @@ class Admission:
     """Leave for one call to run, to be given back with ``report``."""
 
     token: str
-    """The lease's name in Redis; empty where Redis could not be asked and the call runs without one."""
+    """The lease's name."""
     epoch: str
     """The era between two transitions that the admission belongs to: a late report decides nothing."""
+
+    is_local: bool = False
+    """Whether this process decided by itself, because Redis could not be asked."""
 
     @property
     def is_probe(self) -> bool:
         """Whether this call tries out a service that may be back."""
         return self.token.startswith(PROBE_PREFIX)
-
-
-UNLEASED = Admission(token="", epoch="")
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,8 @@ class AdmissionReading:
 
     admission: Admission | None
     refusal: CircuitBreakerError | None
+    mode: CircuitMode
+    """Who decided: the state machine, or somebody's hand."""
     transition: str
     """The transition that this question caused, such as ``open_to_half_open``; empty without one."""
     unreadable: tuple[str, ...]
@@ -72,4 +74,5 @@ def read_admission(reply: Sequence[Any], name: str, token: str) -> AdmissionRead
         refusal = CircuitBreakerError(name, CircuitState(state), retry_after, why)
     elif verdict != UNDECLARED:
         raise ValueError(f"admit answered {verdict!r}")
-    return AdmissionReading(admission, refusal, transition, tuple(unreadable))
+    who_decides = CircuitMode(mode or "automatic")
+    return AdmissionReading(admission, refusal, who_decides, transition, tuple(unreadable))

@@ -10,6 +10,7 @@ WHY_TEXT = {
     "open": "it is open",
     "held_open": "it is held open by hand",
     "probes_busy": "it is half-open and all of its probes are under way",
+    "redis_away": "Redis cannot be asked, and on_redis_error is 'reject'",
 }
 
 
@@ -25,7 +26,7 @@ class CircuitBreakerError(SharedBreakerError):
         state: the ``CircuitState`` that rejected the call.
         retry_after: seconds until a call may get through, never negative; None where nobody
             knows, as with a circuit that is held open without an end.
-        why: ``open``, ``held_open`` or ``probes_busy``.
+        why: ``open``, ``held_open``, ``probes_busy`` or ``redis_away``.
 
     """
 
@@ -44,6 +45,10 @@ class CircuitBreakerError(SharedBreakerError):
 
 class StoreError(SharedBreakerError):
     """Redis could not be asked, or its answer made no sense. Says which circuit, and what to look at."""
+
+
+class CircuitUnusableError(StoreError):
+    """Redis answers, but not for this circuit: a key holds what no script wrote, or a script failed."""
 
 
 class SettingsError(SharedBreakerError, ValueError):

@@ -25,6 +25,10 @@ class Snapshot:
     probes_in_flight: int
     fields: Mapping[str, str]
     """The hash, with the declared settings where it is missing. Foreign values are as they are."""
+    redis_available: bool = True
+    """False for the view of one process without Redis: its own state, and its own tallies since then."""
+    unwritten_calls: int = 0
+    """Calls of this process that Redis has not been told of yet."""
 
     @property
     def state(self) -> CircuitState:
@@ -119,6 +123,8 @@ class Snapshot:
             "open_until": self.seconds("open_until"),
             "held_by": self.fields.get("held_by") or None,
             "held_reason": self.fields.get("held_reason") or None,
+            "redis_available": self.redis_available,
+            "unwritten_calls": self.unwritten_calls,
             "is_healthy": state is CircuitState.CLOSED,
             "is_degraded": state is CircuitState.HALF_OPEN,
             "is_failing": state is CircuitState.OPEN,

@@ -3,32 +3,44 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Protocol, TypeVar
 
-from redis import Redis, RedisError
+from redis import RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, ReadOnlyError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from sharedbreaker.circuit.admission import AdmissionReading, admission_arguments, read_admission
 from sharedbreaker.circuit.control import Act, ControlReading, control_arguments, read_control
-from sharedbreaker.circuit.errors import StoreError
+from sharedbreaker.circuit.errors import CircuitUnusableError, StoreError
 from sharedbreaker.circuit.report import Report, ReportReading, read_report, report_arguments
 from sharedbreaker.circuit.settings import Settings
+from sharedbreaker.circuit.settlement import (
+    Settlement,
+    SettlementReading,
+    read_settlement,
+    settlement_arguments,
+)
 from sharedbreaker.circuit.snapshot import Snapshot, read_snapshot
-from sharedbreaker.store.connections import address
+from sharedbreaker.store.cluster_link import ClusterLink
 from sharedbreaker.store.keys import Keys
+from sharedbreaker.store.link import Link
 from sharedbreaker.store.process import ForgetsAtFork, call_forget_in_children, this_process
 from sharedbreaker.store.scripts import script
 
 logger = logging.getLogger("sharedbreaker")
 
 SCHEMA = "1"
-MOST_UNSETTLED = 1000
-SETTLED_PER_CALL = 10
+
+# How Redis begins an answer that speaks of the server's condition and not of a key's. Scripts that run into
+# it may get it as a plain error, whose text is all there is.
+_SERVER_CONDITIONS = (
+    "BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "MISCONF", "NOAUTH", "NOPERM", "NOREPLICAS",
+    "OOM", "READONLY", "TRYAGAIN", "UNKILLABLE", "WRONGPASS", "MOVED", "ASK",
+)  # fmt: skip
+_DENIED_IN_SCRIPT = "can't run this command"
 
 
 class _Reading(Protocol):
@@ -37,13 +49,18 @@ class _Reading(Protocol):
 
 
 ReadingT = TypeVar("ReadingT", bound=_Reading)
+AnswerT = TypeVar("AnswerT")
 
 
 class RedisStore(ForgetsAtFork):
-    """One circuit in Redis, as one process sees it."""
+    """One circuit in Redis, as one process sees it.
 
-    def __init__(self, redis: Redis, name: str, keys: Keys, settings: Settings) -> None:
-        self._redis = redis
+    Every method may raise StoreError where Redis cannot be asked, and CircuitUnusableError where it
+    answers but not for this circuit.
+    """
+
+    def __init__(self, link: Link | ClusterLink, name: str, keys: Keys, settings: Settings) -> None:
+        self._link = link
         self._name = name
         self._keys = keys
         self._settings = settings
@@ -51,65 +68,51 @@ class RedisStore(ForgetsAtFork):
         call_forget_in_children(self)
 
     def forget(self) -> None:
-        """Start as a process that has declared nothing and owes no report."""
+        """Start as a process that has declared nothing."""
         self._declared = False
-        self._unsettled: deque[Report] = deque(maxlen=MOST_UNSETTLED)
         self._told: set[str] = set()
 
-    def admit(self) -> AdmissionReading:
-        """Ask whether a call may run."""
-        process = this_process()
-        token = process.new_token()
+    def admit(self, token: str) -> AdmissionReading:
+        """Ask whether the call named ``token`` may run."""
+        who = this_process().who
         sent = False
 
         def ask() -> AdmissionReading:
             nonlocal sent
-            arguments = admission_arguments(token, process.who, again=sent)
+            arguments = admission_arguments(token, who, again=sent)
             sent = True
-            return read_admission(self._run("admit", arguments), self._name, token)
+            return self._read("admit", arguments, lambda reply: read_admission(reply, self._name, token))
 
-        self._settle()
         reading = self._declaring(lambda: self._twice(ask))
         self._tell(reading.unreadable)
         return reading
 
     def report(self, report: Report) -> ReportReading:
-        """Tell how an admitted call ended.
+        """Tell how an admitted call ended. Counts once, however often it is told."""
+        arguments = report_arguments(report, this_process().who)
+        reading = self._declaring(lambda: self._twice(lambda: self._read("report", arguments, read_report)))
+        self._tell(reading.unreadable)
+        return reading
 
-        A report that finds no Redis is kept, and told again before this process' next admission.
-        """
-        try:
-            return self._report(report)
-        except StoreError:
-            self._unsettled.append(report)
-            raise
+    def settle(self, settlement: Settlement, *, again: bool) -> SettlementReading:
+        """Add what was decided without Redis. Adds once, if ``again`` tells the truth."""
+        arguments = settlement_arguments(settlement, this_process().who, again=again)
+        reading = self._declaring(lambda: self._read("settle", arguments, read_settlement))
+        self._tell(reading.unreadable)
+        return reading
 
     def control(
         self, act: Act, who: str | None, reason: str | None, seconds: float | timedelta | None
     ) -> ControlReading:
         """Take the circuit in hand, or let it go."""
         arguments = control_arguments(act, who or this_process().who, reason, seconds)
-        reading = self._declaring(lambda: read_control(self._run("control", arguments)))
+        reading = self._declaring(lambda: self._read("control", arguments, read_control))
         self._tell(reading.unreadable)
         return reading
 
     def snapshot(self) -> Snapshot:
         """Look, and change nothing."""
-        return read_snapshot(self._run("snapshot", ()), self._name, self._settings)
-
-    def _report(self, report: Report) -> ReportReading:
-        arguments = report_arguments(report, this_process().who)
-        reading = self._declaring(lambda: self._twice(lambda: read_report(self._run("report", arguments))))
-        self._tell(reading.unreadable)
-        return reading
-
-    def _settle(self) -> None:
-        for _ in range(min(len(self._unsettled), SETTLED_PER_CALL)):
-            try:
-                report = self._unsettled.popleft()
-            except IndexError:  # another thread took it
-                return
-            self.report(report)
+        return self._read("snapshot", (), lambda reply: read_snapshot(reply, self._name, self._settings))
 
     def _declaring(self, ask: Callable[[], ReadingT]) -> ReadingT:
         """Ask, after declaring the settings where this process has not, or where Redis lost them."""
@@ -120,16 +123,16 @@ class RedisStore(ForgetsAtFork):
             self._declare()
             reading = ask()
         if reading.is_undeclared:
-            raise StoreError(
-                f"circuit {self._name!r}: the settings in {self._keys.circuit!r} vanish as soon as they are "
-                "declared; look for something that deletes or rewrites this key"
+            raise CircuitUnusableError(
+                f"circuit {self._name!r}: the settings in {self._keys.circuit!r} vanish as soon as they "
+                "are declared; look for something that deletes or rewrites this key"
             )
         return reading
 
     def _declare(self) -> None:
         settings = [part for field in self._settings.fields().items() for part in field]
-        reply = self._run("declare", (this_process().who, SCHEMA, *settings))
-        self._tell(tuple(value.decode() for value in reply[1:]))
+        arguments = (this_process().who, SCHEMA, *settings)
+        self._tell(self._read("declare", arguments, lambda reply: tuple(map(_text, reply[1:]))))
         self._command("SADD", self._keys.registry, self._name)
         self._declared = True
 
@@ -143,25 +146,33 @@ class RedisStore(ForgetsAtFork):
                 raise
         return ask()
 
-    def _run(self, name: str, arguments: tuple[str, ...]) -> Any:
+    def _read(self, name: str, arguments: tuple[str, ...], read: Callable[[Any], AnswerT]) -> AnswerT:
         lua = script(name)
         keys = self._keys.of_script
         try:
-            return self._redis.execute_command("EVALSHA", lua.sha, len(keys), *keys, *arguments)
+            reply = self._link.run("EVALSHA", lua.sha, len(keys), *keys, *arguments)
         except NoScriptError:
-            return self._command("EVAL", lua.source, len(keys), *keys, *arguments)
-        except RedisError as error:
+            reply = self._command("EVAL", lua.source, len(keys), *keys, *arguments)
+        except (RedisError, OSError) as error:
             raise self._store_error(error) from error
+        try:
+            return read(reply)
+        except (ValueError, TypeError, KeyError, IndexError) as error:
+            raise CircuitUnusableError(
+                f"circuit {self._name!r}: Redis at {self._link.address} gave an answer about "
+                f"{self._keys.circuit!r} that makes no sense: {error}"
+            ) from error
 
     def _command(self, *words: str | int) -> Any:
         try:
-            return self._redis.execute_command(*words)
-        except RedisError as error:
+            return self._link.run(*words)
+        except (RedisError, OSError) as error:
             raise self._store_error(error) from error
 
-    def _store_error(self, error: RedisError) -> StoreError:
-        return StoreError(
-            f"circuit {self._name!r}: Redis at {address(self._redis)} could not be asked about "
+    def _store_error(self, error: Exception) -> StoreError:
+        kind = StoreError if _is_outage(error) else CircuitUnusableError
+        return kind(
+            f"circuit {self._name!r}: Redis at {self._link.address} could not be asked about "
             f"{self._keys.circuit!r}: {type(error).__name__}: {error}"
         )
 
@@ -172,5 +183,23 @@ class RedisStore(ForgetsAtFork):
                 self._told.add(field)
                 logger.warning(
                     "circuit %r: field %r of key %r held what sharedbreaker did not write; it was replaced",
-                    self._name, field, self._keys.circuit,
-                )  # fmt: skip
+                    self._name,
+                    field,
+                    self._keys.circuit,
+                )
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _is_outage(error: Exception) -> bool:
+    """Return whether ``error`` speaks of Redis as a whole, and not of this circuit's keys."""
+    if isinstance(error, (RedisConnectionError, RedisTimeoutError, ReadOnlyError, OSError)):
+        return True
+    text = str(error)
+    if type(error).__name__ in {"OutOfMemoryError", "NoPermissionError", "MasterDownError"}:
+        return True
+    return (
+        text.startswith(_SERVER_CONDITIONS) or _DENIED_IN_SCRIPT in text or "Cluster" in type(error).__name__
+    )

@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 
 SHARED = "circuit"
-SCRIPTS = ("admit", "report", "control", "declare", "snapshot")
+SCRIPTS = ("admit", "report", "control", "declare", "snapshot", "settle")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,267 @@
+"""The state machine in plain Python: the circuit of a process without Redis, and the oracle of the Lua.
+
+Rule by rule it is what ``lua/`` says, and the same generated histories run through both. Time is an argument,
+so nothing here reads a clock; one lock around a circuit is the caller's business.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sharedbreaker.circuit.admission import PROBE_PREFIX, Admission, AdmissionReading
+from sharedbreaker.circuit.control import Act, ControlReading
+from sharedbreaker.circuit.errors import CircuitBreakerError
+from sharedbreaker.circuit.outcome import Outcome
+from sharedbreaker.circuit.report import Report, ReportReading
+from sharedbreaker.circuit.snapshot import Snapshot
+from sharedbreaker.circuit.state import TRANSITIONS, CircuitMode, CircuitState, Transition
+
+EVENTS_KEPT = 1000
+PROBES_BUSY_RETRY_MS = 1000
+
+TALLY_OF_OUTCOME = {
+    Outcome.SUCCESS: "successful_calls",
+    Outcome.FAILURE: "failed_calls",
+    Outcome.IGNORED: "ignored_calls",
+    Outcome.RELEASED: "released_calls",
+}
+CALL_TALLIES = (*TALLY_OF_OUTCOME.values(), "rejected_calls")
+
+_AFTER = {
+    Act.FORCE_OPEN: (CircuitMode.HELD_OPEN, CircuitState.OPEN),
+    Act.FORCE_CLOSE: (CircuitMode.AUTOMATIC, CircuitState.CLOSED),
+    Act.DISABLE: (CircuitMode.DISABLED, CircuitState.CLOSED),
+    Act.ENABLE: (CircuitMode.AUTOMATIC, CircuitState.CLOSED),
+}
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line of a circuit's history. A transition where ``before`` and ``after`` differ."""
+
+    before: CircuitState
+    after: CircuitState
+    why: str
+    who: str
+
+
+class Circuit:
+    """One circuit. Times are Unix milliseconds, ``now_us`` microseconds; settings are fields of the hash."""
+
+    def __init__(self, name: str, settings: Mapping[str, str], now_us: int) -> None:
+        self.name = name
+        self.settings = {field: int(value) for field, value in settings.items()}
+        self.state = CircuitState.CLOSED
+        self.mode = CircuitMode.AUTOMATIC
+        self.epoch = now_us
+        self.failure_count = 0
+        self.success_count = 0
+        self.opened_at: int | None = None
+        self.open_until: int | None = None
+        self.started_at = self.last_state_change = now_us // 1000
+        self.last_failure: dict[str, str] = {}
+        self.held: dict[str, str] = {}
+        self.tallies = dict.fromkeys((*CALL_TALLIES, "lost_calls", "late_results"), 0)
+        self.tallies.update((transition.name, 0) for transition in TRANSITIONS)
+        # Apart, because each kind lasts equally long and so ends in the order in which it began.
+        self.call_leases: dict[str, int] = {}
+        self.probe_leases: dict[str, int] = {}
+        self.probes: list[str] = []
+        self.events: deque[Event] = deque(maxlen=EVENTS_KEPT)
+        self._leases_in_order = True
+
+    def begin(self, now_us: int, state: CircuitState, mode: CircuitMode, open_until_us: int | None) -> None:
+        """Start from what is known of another circuit: an opening lasts for the rest of its time.
+
+        Half-open starts as open with its time over, since its probes are others'.
+        """
+        self.mode = mode
+        if state is CircuitState.CLOSED:
+            return
+        self.state = CircuitState.OPEN
+        self.opened_at = now_us // 1000
+        if open_until_us is not None:
+            self.open_until = open_until_us // 1000
+        elif mode is not CircuitMode.HELD_OPEN:
+            self.open_until = self.opened_at
+
+    def declare(self, settings: Mapping[str, str]) -> None:
+        """Replace the settings in force, and nothing else."""
+        self.settings = {field: int(value) for field, value in settings.items()}
+        self._leases_in_order = False
+
+    def admit(self, now_us: int, token: str, who: str) -> AdmissionReading:
+        """Answer whether a call may run."""
+        now_ms = now_us // 1000
+        self._reclaim(now_ms)
+        if self.state is CircuitState.CLOSED:
+            self.call_leases[token] = now_ms + self.settings["lease_timeout_ms"]
+            return self._admitted(token, "")
+        moved = ""
+        if self.state is CircuitState.OPEN:
+            self._shorten()
+            if self.open_until is None or now_ms < self.open_until:
+                why = "held_open" if self.mode is CircuitMode.HELD_OPEN else "open"
+                wait_ms = None if self.open_until is None else self.open_until - now_ms
+                return self._rejected(why, wait_ms, "")
+            why = "open_timeout_over"
+            if self.mode is CircuitMode.HELD_OPEN:
+                why = "hold_over"
+                self.mode = CircuitMode.AUTOMATIC
+                self.held = {}
+            moved = self._transition(CircuitState.HALF_OPEN, why, who, now_us)
+        if len(self.probes) >= self.settings["half_open_max_calls"]:
+            wait_ms = min(self.probe_leases[probe] - now_ms for probe in self.probes)
+            return self._rejected("probes_busy", min(wait_ms, PROBES_BUSY_RETRY_MS), moved)
+        probe = PROBE_PREFIX + token
+        self.probes.append(probe)
+        self.probe_leases[probe] = now_ms + self.settings["probe_timeout_ms"]
+        return self._admitted(probe, moved)
+
+    def report(self, now_us: int, report: Report, who: str) -> ReportReading:
+        """Take note of how an admitted call ended."""
+        now_ms = now_us // 1000
+        self._reclaim(now_ms)
+        token = report.admission.token
+        leases = self.probe_leases if report.admission.is_probe else self.call_leases
+        if leases.pop(token, None) is None:
+            return ReportReading("unknown", "", ())
+        self.tallies[TALLY_OF_OUTCOME[report.outcome]] += 1
+        if report.outcome is Outcome.FAILURE:
+            self.last_failure = {
+                "last_failure_time": str(now_ms),
+                "last_failure_type": report.exception,
+                "last_failure_by": who,
+            }
+        if token in self.probes:
+            self.probes.remove(token)
+        if report.admission.epoch != str(self.epoch):
+            self.tallies["late_results"] += 1
+            return ReportReading("late", "", ())
+        return ReportReading("counted", self.learn(now_us, report.outcome, who), ())
+
+    def learn(self, now_us: int, outcome: Outcome, who: str) -> str:
+        """Let an outcome decide, and tally nothing. Return the transition it caused, or an empty text."""
+        if self.state is CircuitState.HALF_OPEN:
+            if outcome is Outcome.FAILURE:
+                return self._open("probe_failed", who, now_us)
+            if outcome is Outcome.SUCCESS:
+                self.success_count += 1
+                if self.success_count >= self.settings["success_threshold"]:
+                    return self._transition(CircuitState.CLOSED, "success_threshold", who, now_us)
+        elif self.state is CircuitState.CLOSED and self.mode is CircuitMode.AUTOMATIC:
+            if outcome is Outcome.FAILURE:
+                self.failure_count += 1
+                if self.failure_count >= self.settings["failure_threshold"]:
+                    return self._open("failure_threshold", who, now_us)
+            elif outcome is Outcome.SUCCESS:
+                self.failure_count = 0
+        return ""
+
+    def control(self, now_us: int, act: Act, who: str, reason: str, hold_ms: int | None) -> ControlReading:
+        """Take the circuit in hand, or let it go."""
+        now_ms = now_us // 1000
+        self._reclaim(now_ms)
+        if act is Act.ENABLE and self.mode is not CircuitMode.DISABLED:
+            self._record(self.state, act.value, who)
+            return ControlReading("done", "", ())
+        self.mode, state = _AFTER[act]
+        self.held = {}
+        if self.mode is not CircuitMode.AUTOMATIC:
+            self.held = {"held_by": who, "held_reason": reason, "held_at": str(now_ms)}
+        moved = ""
+        if self.state is not state:
+            moved = self._transition(state, act.value, who, now_us)
+        else:
+            self._record(state, act.value, who)
+        if state is CircuitState.CLOSED:
+            self.failure_count = 0
+        else:
+            self.open_until = None if hold_ms is None else now_ms + hold_ms
+        return ControlReading("done", moved, ())
+
+    def snapshot(self, now_us: int) -> Snapshot:
+        """Look, and change nothing."""
+        now_ms = now_us // 1000
+        leases = (*self.call_leases.values(), *self.probe_leases.values())
+        calls_in_flight = sum(ends_ms > now_ms for ends_ms in leases)
+        probes_in_flight = sum(self.probe_leases[probe] > now_ms for probe in self.probes)
+        return Snapshot(self.name, now_ms, calls_in_flight, probes_in_flight, self.fields())
+
+    def fields(self) -> dict[str, str]:
+        """Return the circuit as the fields of its hash."""
+        fields = {
+            "state": self.state.value,
+            "mode": self.mode.value,
+            "epoch": str(self.epoch),
+            "failure_count": str(self.failure_count),
+            "success_count": str(self.success_count),
+            **{field: str(value) for field, value in self.settings.items()},
+            "started_at": str(self.started_at),
+            "last_state_change": str(self.last_state_change),
+            **{field: str(tally) for field, tally in self.tallies.items()},
+            **self.last_failure,
+            **self.held,
+        }
+        if self.opened_at is not None:
+            fields["opened_at"] = str(self.opened_at)
+        if self.open_until is not None:
+            fields["open_until"] = str(self.open_until)
+        if self.probes:
+            fields["probes"] = " ".join(self.probes)
+        return fields
+
+    def _open(self, why: str, who: str, now_us: int) -> str:
+        moved = self._transition(CircuitState.OPEN, why, who, now_us)
+        self.open_until = now_us // 1000 + self.settings["open_timeout_ms"]
+        return moved
+
+    def _transition(self, after: CircuitState, why: str, who: str, now_us: int) -> str:
+        """Change the state: the one door."""
+        transition = Transition(self.state, after)
+        self._record(after, why, who)
+        self.state = after
+        self.epoch = max(self.epoch + 1, now_us)
+        self.last_state_change = now_us // 1000
+        self.success_count = 0
+        self.probes = []
+        if after is CircuitState.OPEN:
+            self.opened_at = now_us // 1000
+        elif after is CircuitState.CLOSED:
+            self.failure_count = 0
+            self.opened_at = self.open_until = None
+        self.tallies[transition.name] += 1
+        return transition.name
+
+    def _record(self, after: CircuitState, why: str, who: str) -> None:
+        self.events.append(Event(self.state, after, why, who))
+
+    def _admitted(self, token: str, moved: str) -> AdmissionReading:
+        return AdmissionReading(Admission(token, str(self.epoch)), None, self.mode, moved, ())
+
+    def _rejected(self, why: str, wait_ms: int | None, moved: str) -> AdmissionReading:
+        self.tallies["rejected_calls"] += 1
+        retry_after = None if wait_ms is None else wait_ms / 1000
+        refusal = CircuitBreakerError(self.name, self.state, retry_after, why)
+        return AdmissionReading(None, refusal, self.mode, moved, ())
+
+    def _shorten(self) -> None:
+        """Hold an opening to a shorter `timeout` that was declared while it lasts."""
+        if self.mode is CircuitMode.AUTOMATIC and self.opened_at is not None and self.open_until is not None:
+            self.open_until = min(self.open_until, self.opened_at + self.settings["open_timeout_ms"])
+
+    def _reclaim(self, now_ms: int) -> None:
+        for leases in (self.call_leases, self.probe_leases):
+            ended = []
+            for token, ends_ms in leases.items():
+                if ends_ms <= now_ms:
+                    ended.append(token)
+                elif self._leases_in_order:
+                    break
+            for token in ended:
+                del leases[token]
+                if token in self.probes:
+                    self.probes.remove(token)
+            self.tallies["lost_calls"] += len(ended)

@@ -1,0 +1,58 @@
+"""What a process decided by itself while it could not ask Redis, as ``lua/settle.lua`` takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sharedbreaker.circuit.outcome import Outcome
+from sharedbreaker.circuit.reading import UNDECLARED, texts
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """Tallies to be added once, under a name that tells a repetition from a second batch."""
+
+    batch: str
+    away_ms: int
+    outcomes: dict[Outcome, int]
+    rejected: int
+    unanswered_tokens: tuple[str, ...]
+    """Admissions that were asked for and never answered. What they left in Redis is withdrawn."""
+
+
+@dataclass(frozen=True)
+class SettlementReading:
+    """What became of a settlement."""
+
+    verdict: str
+    unreadable: tuple[str, ...]
+
+    @property
+    def is_undeclared(self) -> bool:
+        """Whether there is no such circuit."""
+        return self.verdict == UNDECLARED
+
+
+def settlement_arguments(settlement: Settlement, who: str, *, again: bool) -> tuple[str, ...]:
+    """Return the script's arguments. ``again``: the same batch was sent before, and no answer came."""
+    tally = settlement.outcomes.get
+    return (
+        settlement.batch,
+        "1" if again else "0",
+        who,
+        str(settlement.away_ms),
+        str(tally(Outcome.SUCCESS, 0)),
+        str(tally(Outcome.FAILURE, 0)),
+        str(settlement.rejected),
+        str(tally(Outcome.IGNORED, 0)),
+        str(tally(Outcome.RELEASED, 0)),
+        *settlement.unanswered_tokens,
+    )
+
+
+def read_settlement(reply: Sequence[Any]) -> SettlementReading:
+    """Return what the script said."""
+    verdict, *unreadable = texts(reply, 1)
+    return SettlementReading(verdict, tuple(unreadable))

@@ -1,0 +1,71 @@
+"""What a process owes Redis after it could not ask: counters, and never a list that grows with an outage."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable
+
+from sharedbreaker.circuit.outcome import Outcome
+from sharedbreaker.circuit.report import Report
+from sharedbreaker.circuit.settlement import Settlement
+
+MOST_UNANSWERED_TOKENS = 256
+
+
+class Books:
+    """Tallies and reports of one circuit that wait for Redis. One lock around it is the caller's business."""
+
+    def __init__(self) -> None:
+        self.reports: deque[Report] = deque()
+        """Ends of calls that Redis admitted: no more than were in flight when it went away."""
+        self.away_ms = 0
+        """How long Redis could not be asked, since the last settlement."""
+        self._outcomes: Counter[Outcome] = Counter()
+        self._rejected = 0
+        self._unanswered_tokens: deque[str] = deque(maxlen=MOST_UNANSWERED_TOKENS)
+        self._sent: Settlement | None = None
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing is owed."""
+        return not (self.reports or self._sent or self._rejected or self._outcomes or self._unanswered_tokens)
+
+    @property
+    def calls(self) -> int:
+        """Calls that Redis has not been told of, as far as is known."""
+        sent = self._sent
+        waiting = self._outcomes.total() + self._rejected + len(self.reports)
+        return waiting + (sum(sent.outcomes.values()) + sent.rejected if sent else 0)
+
+    def count(self, outcome: Outcome) -> None:
+        """Take note of the end of a call that this process admitted by itself."""
+        self._outcomes[outcome] += 1
+
+    def count_rejected(self) -> None:
+        """Take note of a call that this process rejected by itself."""
+        self._rejected += 1
+
+    def withdraw(self, token: str) -> None:
+        """Take note of an admission that was asked for and never answered."""
+        self._unanswered_tokens.append(token)
+
+    def next_settlement(self, new_name: Callable[[], str]) -> tuple[Settlement, bool] | None:
+        """Return what to send, and whether it was sent before; None where nothing is owed but reports.
+
+        What was sent and not confirmed is sent again as it was; what came since then waits for its turn.
+        """
+        if self._sent is not None:
+            return self._sent, True
+        if not (self._outcomes or self._rejected or self._unanswered_tokens):
+            return None
+        self._sent = Settlement(
+            new_name(), self.away_ms, dict(self._outcomes), self._rejected, tuple(self._unanswered_tokens)
+        )
+        self._outcomes.clear()
+        self._rejected = self.away_ms = 0
+        self._unanswered_tokens.clear()
+        return self._sent, False
+
+    def confirm(self) -> None:
+        """Take note that what was sent has arrived."""
+        self._sent = None

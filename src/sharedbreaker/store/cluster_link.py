@@ -1,0 +1,83 @@
+"""The way to a Redis Cluster: a client of our own, made at the first call, since making one connects."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.cluster import ClusterNode, RedisCluster
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.retry import Retry
+
+from sharedbreaker.store.bounded_connection import Attempt
+from sharedbreaker.store.guard import Guard
+from sharedbreaker.store.process import ForgetsAtFork, call_forget_in_children
+
+# Settings of a node's connections that the cluster client makes for itself.
+_NOT_OURS = ("host", "port", "path", "connection_pool", "redis_connect_func", "retry", "response_callbacks")
+
+# Before redis-py 6, `retry` spoke of a node's connections, and the client itself repeated three times.
+_RETRIES_APART = int(redis.__version__.partition(".")[0]) < 6  # noqa: PLR2004
+
+
+class ClusterLink(ForgetsAtFork):
+    """One Redis Cluster."""
+
+    def __init__(self, cluster: RedisCluster, timeout: float, retry_interval: float) -> None:
+        self.guard = Guard(retry_interval)
+        self._timeout = timeout
+        self._nodes = [(node.host, node.port) for node in cluster.get_nodes()]
+        self._settings = {
+            name: value
+            for name, value in cluster.nodes_manager.connection_kwargs.items()
+            if name not in _NOT_OURS
+        }
+        self.forget()
+        call_forget_in_children(self)
+
+    def forget(self) -> None:
+        """Drop the connections."""
+        self._cluster: RedisCluster | None = None
+        self._lock = threading.Lock()
+        self._attempt: Attempt[Any] | None = None
+
+    @property
+    def address(self) -> str:
+        """Where this leads, for logs and errors: never with a password."""
+        return "the Cluster of " + ", ".join(f"{host}:{port}" for host, port in self._nodes[:3])
+
+    def run(self, *words: str | int) -> Any:
+        """Run one command on the node that owns its keys. Raises what redis-py raises."""
+        cluster = self._cluster
+        if cluster is not None and not self.guard.is_away:
+            return cluster.execute_command(*words)
+        # Looking for the nodes of a Cluster that is away may take a timeout for each of them.
+        with self._lock:
+            if self._attempt is not None and self._attempt.is_under_way:
+                raise RedisTimeoutError("an earlier try to reach the Cluster has not ended yet")
+            attempt = self._attempt = Attempt(lambda: self._connected().execute_command(*words))
+        return attempt.wait(self._timeout)
+
+    def _connected(self) -> RedisCluster:
+        if self._cluster is None:
+            self._cluster = self._connect()
+        return self._cluster
+
+    def _connect(self) -> RedisCluster:
+        settings: dict[str, Any] = {
+            **self._settings,
+            "decode_responses": False,
+            "encoding": "utf-8",
+            "socket_timeout": self._timeout,
+            "socket_connect_timeout": self._timeout,
+            "health_check_interval": 0,
+        }
+        if _RETRIES_APART:
+            settings["cluster_error_retry_attempts"] = 0
+        return RedisCluster(
+            startup_nodes=[ClusterNode(host, port) for host, port in self._nodes],
+            retry=Retry(NoBackoff(), 0),
+            **settings,
+        )

@@ -1,0 +1,49 @@
+"""The guard around Redis: while it is away, one call per interval asks for it, and the others do not wait."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from sharedbreaker.store.process import ForgetsAtFork, call_forget_in_children
+
+
+class Guard(ForgetsAtFork):
+    """Whether it is worth asking, for all threads of one process.
+
+    Args:
+        retry_interval: seconds between two tries while there is no answer.
+
+    """
+
+    def __init__(self, retry_interval: float) -> None:
+        self.retry_interval = retry_interval
+        self.forget()
+        call_forget_in_children(self)
+
+    def forget(self) -> None:
+        """Start as if the last question had been answered."""
+        self.is_away = False
+        self._try_at = 0.0
+        self._lock = threading.Lock()
+
+    def may_ask(self) -> bool:
+        """Return whether this call may ask. While there is no answer, that is one call per interval."""
+        if not self.is_away:
+            return True
+        with self._lock:
+            now = time.monotonic()
+            if now < self._try_at:
+                return False
+            self._try_at = now + self.retry_interval
+            return True
+
+    def failed(self) -> None:
+        """Take note that a question was not answered."""
+        with self._lock:
+            self.is_away = True
+            self._try_at = time.monotonic() + self.retry_interval
+
+    def answered(self) -> None:
+        """Take note that a question was answered."""
+        self.is_away = False

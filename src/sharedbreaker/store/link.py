@@ -1,0 +1,164 @@
+"""Our own way to the user's Redis: bounded, never retried, and shared by the circuits of a process.
+
+redis-py's clients may repeat a command whose answer did not come, and so apply a script twice; and they
+may wait for as long as they please. So a client that is handed in tells only where Redis is and how to
+log in there. It is never used and never changed.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
+
+from redis import BlockingConnectionPool, ConnectionPool, Redis
+from redis.backoff import NoBackoff
+from redis.cluster import RedisCluster
+from redis.exceptions import ReadOnlyError
+from redis.retry import Retry
+from redis.sentinel import SentinelConnectionPool
+
+from sharedbreaker.circuit.errors import SettingsError
+from sharedbreaker.store.bounded_connection import bounded
+from sharedbreaker.store.cluster_link import ClusterLink
+from sharedbreaker.store.guard import Guard
+
+URL_VARIABLES = ("SHAREDBREAKER_REDIS_URL", "REDIS_URL")
+DEFAULT_URL = "redis://localhost:6379/0"
+SCHEMES = ("redis", "rediss", "unix")
+MOST_CONNECTIONS = 64
+
+# What redis-py's pools add to their settings for themselves, and for clients that behave otherwise than ours.
+_NOT_OURS = (
+    "connection_pool", "event_dispatcher", "himport_registry", "maint_notifications_config",
+    "maint_notifications_pool_handler", "orig_host_address", "orig_socket_timeout",
+    "orig_socket_connect_timeout", "cache", "cache_config", "retry_on_timeout", "retry_on_error",
+)  # fmt: skip
+
+
+class Link:
+    """One Redis, alone or behind Sentinel."""
+
+    def __init__(self, pool: ConnectionPool, retry_interval: float) -> None:
+        self.guard = Guard(retry_interval)
+        self._redis = Redis(connection_pool=pool)
+
+    @property
+    def address(self) -> str:
+        """Where this leads, for logs and errors: never with a password."""
+        pool = self._redis.connection_pool
+        settings = pool.connection_kwargs
+        if isinstance(pool, SentinelConnectionPool):
+            return f"the master {pool.service_name!r} of Sentinel"
+        if "path" in settings:
+            return f"unix:{settings['path']}"
+        return f"{settings.get('host', '?')}:{settings.get('port', '?')}"
+
+    def run(self, *words: str | int) -> Any:
+        """Run one command, once. Raises what redis-py raises."""
+        try:
+            return self._redis.execute_command(*words)
+        except ReadOnlyError:
+            # A master that was demoted keeps its connections open: only a new one may find its successor.
+            self._redis.connection_pool.disconnect(inuse_connections=False)
+            raise
+
+
+_from_pools: WeakKeyDictionary[ConnectionPool, dict[tuple[float, float], Link]] = WeakKeyDictionary()
+_from_clusters: WeakKeyDictionary[RedisCluster, dict[tuple[float, float], ClusterLink]] = WeakKeyDictionary()
+_from_urls: dict[tuple[str, float, float], Link] = {}
+
+
+def link_to(
+    redis: Redis | RedisCluster | str | None, timeout: float, retry_interval: float
+) -> Link | ClusterLink:
+    """Return the link for a user's client or URL. Does no I/O.
+
+    None means the URL in SHAREDBREAKER_REDIS_URL, else in REDIS_URL, else localhost. Every wait ends
+    after ``timeout`` seconds; ``retry_interval`` is the guard's.
+    """
+    if redis is None or isinstance(redis, str):
+        where = "redis"
+        if redis is None:
+            redis, where = _url_from_environment()
+        return _link_to_url(redis, where, timeout, retry_interval)
+    if isinstance(redis, RedisCluster):
+        clusters = _from_clusters.setdefault(redis, {})
+        if (timeout, retry_interval) not in clusters:
+            clusters[timeout, retry_interval] = ClusterLink(redis, timeout, retry_interval)
+        return clusters[timeout, retry_interval]
+    pool = getattr(redis, "connection_pool", None)
+    if not isinstance(redis, Redis) or not isinstance(pool, ConnectionPool):
+        raise SettingsError(
+            "redis must be a redis.Redis or redis.RedisCluster client or a URL (redis://, rediss:// or "
+            f"unix://), not a {type(redis).__module__}.{type(redis).__qualname__}"
+        )
+    links = _from_pools.setdefault(pool, {})
+    if (timeout, retry_interval) not in links:
+        links[timeout, retry_interval] = Link(_like(pool, timeout), retry_interval)
+    return links[timeout, retry_interval]
+
+
+def _url_from_environment() -> tuple[str, str]:
+    for variable in URL_VARIABLES:
+        url = os.environ.get(variable, "").strip()
+        if url:
+            return url, variable
+    return DEFAULT_URL, "redis"
+
+
+def _link_to_url(url: str, where: str, timeout: float, retry_interval: float) -> Link:
+    link = _from_urls.get((url, timeout, retry_interval))
+    if link is None:
+        try:
+            if urlsplit(url).scheme in SCHEMES:
+                link = Link(_like(ConnectionPool.from_url(url), timeout), retry_interval)
+        except (ValueError, TypeError):
+            link = None
+        if link is None:
+            # Not even a part of the URL is shown: a password may stand anywhere in a broken one.
+            raise SettingsError(
+                f"the URL in {where} cannot be read; it must look like redis://user:password@host:6379/0, "
+                "rediss://... or unix:///path?db=0, with special characters in the password as %XX"
+            ) from None
+        _from_urls[url, timeout, retry_interval] = link
+    return link
+
+
+def _like(pool: ConnectionPool, timeout: float) -> ConnectionPool:
+    settings: dict[str, Any] = {
+        name: value for name, value in pool.connection_kwargs.items() if name not in _NOT_OURS
+    }
+    settings.update(
+        retry=Retry(NoBackoff(), 0),
+        socket_timeout=timeout,
+        socket_connect_timeout=timeout,
+        decode_responses=False,
+        encoding="utf-8",
+        health_check_interval=0,
+        **_without_notifications(),
+    )
+    if isinstance(pool, SentinelConnectionPool):
+        sentinel_pool = SentinelConnectionPool(
+            pool.service_name, pool.sentinel_manager, is_master=pool.is_master, **settings
+        )
+        sentinel_pool.connection_class = bounded(sentinel_pool.connection_class)
+        return sentinel_pool
+    # Refuses an option that does not exist, where it enters.
+    pool.connection_class(**settings)
+    return BlockingConnectionPool(
+        max_connections=min(pool.max_connections, MOST_CONNECTIONS),
+        timeout=timeout,
+        connection_class=bounded(pool.connection_class),
+        **settings,
+    )
+
+
+def _without_notifications() -> dict[str, Any]:
+    # From redis-py 7 on, a server's maintenance notice may lengthen a connection's timeouts.
+    try:
+        from redis.maint_notifications import MaintNotificationsConfig  # noqa: PLC0415
+    except ImportError:
+        return {}
+    return {"maint_notifications_config": MaintNotificationsConfig(enabled=False)}

@@ -1,0 +1,324 @@
+"""One circuit wherever it can be had: in Redis, and in this process for as long as Redis cannot be asked.
+
+The shared state wins: what this process decided by itself ends with the first answer, and what it tallied
+meanwhile is added to the hash once.
+"""
+
+from __future__ import annotations
+
+import atexit
+import dataclasses
+import logging
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Literal
+from weakref import ReferenceType, ref
+
+from sharedbreaker.circuit.admission import Admission, AdmissionReading
+from sharedbreaker.circuit.control import Act, ControlReading
+from sharedbreaker.circuit.errors import CircuitBreakerError, CircuitUnusableError, StoreError
+from sharedbreaker.circuit.report import Report
+from sharedbreaker.circuit.rules import Circuit
+from sharedbreaker.circuit.settings import Settings
+from sharedbreaker.circuit.snapshot import Snapshot
+from sharedbreaker.circuit.state import TRANSITION_NAMED, CircuitMode, CircuitState
+from sharedbreaker.store.books import Books
+from sharedbreaker.store.clock import now_us
+from sharedbreaker.store.guard import Guard
+from sharedbreaker.store.process import ForgetsAtFork, call_forget_in_children, this_process
+from sharedbreaker.store.redis_store import RedisStore
+
+logger = logging.getLogger("sharedbreaker")
+
+OnRedisError = Literal["local", "allow", "reject"]
+SECONDS_BETWEEN_LOGS = 60.0
+SETTLED_AT_ONCE = 100
+
+
+class SwitchOverStore(ForgetsAtFork):
+    """One circuit, as one process sees it.
+
+    Args:
+        shared: the circuit in Redis.
+        guard: whether it is worth asking Redis, shared by all circuits of the process.
+        on_redis_error: what to do without Redis: decide by the same rules, allow, or reject.
+        on_redis_change: called with False when this circuit loses Redis and True when it has it again.
+
+    """
+
+    def __init__(
+        self,
+        name: str,
+        settings: Settings,
+        shared: RedisStore,
+        guard: Guard,
+        *,
+        on_redis_error: OnRedisError,
+        on_redis_change: Callable[[bool], None] | None,
+    ) -> None:
+        self._name = name
+        self._settings = settings
+        self._shared = shared
+        self._guard = guard
+        self._on_redis_error = on_redis_error
+        self._on_redis_change = on_redis_change
+        self.forget()
+        call_forget_in_children(self)
+        key = id(self)
+        _stores[key] = ref(self, lambda _: _stores.pop(key, None))
+
+    def forget(self) -> None:
+        """Start as a process that owes nothing and has never asked."""
+        # A circuit that Redis cannot serve says nothing about the others, so it is guarded by itself.
+        self._own_guard = Guard(self._guard.retry_interval)
+        self._lock = threading.Lock()
+        self._settling = threading.Lock()
+        self._books = Books()
+        self._local: Circuit | None = None
+        self._away_since_us: int | None = None
+        self._known_state = CircuitState.CLOSED
+        self._known_mode = CircuitMode.AUTOMATIC
+        self._known_open_until_us: int | None = None
+        self._log_after = dict.fromkeys(("lost", "answered"), 0.0)
+
+    def admit(self) -> AdmissionReading:
+        """Answer whether a call may run. Never raises StoreError."""
+        if self._may_ask():
+            token = this_process().new_token()
+            try:
+                reading = self._shared.admit(token)
+            except StoreError as error:
+                self._lost(error)
+                with self._lock:
+                    self._books.withdraw(token)
+            else:
+                self._remember(reading)
+                self._answered()
+                return reading
+        return self._admit_alone()
+
+    def report(self, report: Report) -> str:
+        """Tell how an admitted call ended; return the transition that it caused, or an empty text.
+
+        Never raises StoreError: what Redis cannot be told now, it is told later.
+        """
+        if report.admission.is_local:
+            moved = self._report_alone(report)
+            if self._away_since_us is None:
+                self._settle()
+            return moved
+        if self._may_ask():
+            try:
+                moved = self._shared.report(report).transition
+            except StoreError as error:
+                self._lost(error)
+            else:
+                self._remember_transition(moved)
+                self._answered()
+                return moved
+        self._go_alone()
+        with self._lock:
+            self._books.reports.append(report)
+            return self._circuit_alone().learn(now_us(), report.outcome, this_process().who)
+
+    def control(
+        self, act: Act, who: str | None, reason: str | None, seconds: float | timedelta | None
+    ) -> ControlReading:
+        """Take the circuit in hand, or let it go; raise StoreError, with nothing changed, without Redis."""
+        try:
+            reading = self._shared.control(act, who, reason, seconds)
+        except StoreError as error:
+            raise type(error)(
+                f"{error}. Nothing was changed: {act} needs Redis, because it speaks to the whole fleet. "
+                "Try again when Redis answers; until then each process decides by itself."
+            ) from error
+        self._answered()
+        return reading
+
+    def snapshot(self) -> Snapshot:
+        """Look at the shared circuit; raise StoreError, at once if Redis is known to be away, without it."""
+        if not self._may_ask():
+            raise StoreError(
+                f"circuit {self._name!r}: Redis could not be asked a moment ago; it is tried again every "
+                f"{self._guard.retry_interval:g} s"
+            )
+        try:
+            snapshot = self._shared.snapshot()
+        except StoreError as error:
+            self._lost(error)
+            raise
+        self._answered()
+        return snapshot
+
+    def snapshot_alone(self) -> Snapshot:
+        """Look at what this process decides by, while Redis cannot be asked."""
+        with self._lock:
+            snapshot = self._circuit_alone().snapshot(now_us())
+            calls = self._books.calls
+        return dataclasses.replace(snapshot, redis_available=False, unwritten_calls=calls)
+
+    def settle(self) -> None:
+        """Tell Redis what it is owed, if it can be asked. Called at exit; calls do it by themselves."""
+        if not self._books.is_settled and self._may_ask():
+            self._settle()
+
+    def _may_ask(self) -> bool:
+        return self._guard.may_ask() and self._own_guard.may_ask()
+
+    def _remember(self, reading: AdmissionReading) -> None:
+        """Keep what this process would start from without Redis."""
+        self._known_mode = reading.mode
+        if reading.refusal is None:
+            is_probe = reading.admission is not None and reading.admission.is_probe
+            self._known_state = CircuitState.HALF_OPEN if is_probe else CircuitState.CLOSED
+            self._known_open_until_us = None
+        else:
+            self._known_state = reading.refusal.state
+            wait = reading.refusal.retry_after
+            self._known_open_until_us = None if wait is None else now_us() + round(wait * 1_000_000)
+
+    def _remember_transition(self, moved: str) -> None:
+        if moved:
+            self._known_state = TRANSITION_NAMED[moved].after
+            self._known_open_until_us = now_us() + int(self._settings.fields()["open_timeout_ms"]) * 1000
+
+    def _circuit_alone(self) -> Circuit:
+        """Return this process' own circuit, begun from the last that was known of the shared one."""
+        if self._local is None:
+            self._local = Circuit(self._name, self._settings.fields(), now_us())
+            self._local.begin(now_us(), self._known_state, self._known_mode, self._known_open_until_us)
+        return self._local
+
+    def _admit_alone(self) -> AdmissionReading:
+        self._go_alone()
+        process = this_process()
+        with self._lock:
+            if self._on_redis_error == "allow":
+                return AdmissionReading(_ALLOWED, None, CircuitMode.AUTOMATIC, "", ())
+            if self._on_redis_error == "reject":
+                self._books.count_rejected()
+                wait = self._guard.retry_interval
+                refusal = CircuitBreakerError(self._name, self._known_state, wait, "redis_away")
+                return AdmissionReading(None, refusal, self._known_mode, "", ())
+            reading = self._circuit_alone().admit(now_us(), process.new_token(), process.who)
+            if reading.admission is None:
+                self._books.count_rejected()
+                return reading
+            admission = dataclasses.replace(reading.admission, is_local=True)
+            return dataclasses.replace(reading, admission=admission)
+
+    def _report_alone(self, report: Report) -> str:
+        with self._lock:
+            self._books.count(report.outcome)
+            if self._local is None:
+                return ""
+            return self._local.report(now_us(), report, this_process().who).transition
+
+    def _go_alone(self) -> None:
+        if self._away_since_us is not None:
+            return
+        with self._lock:
+            is_new = self._away_since_us is None
+            if is_new:
+                self._away_since_us = now_us()
+        if is_new:
+            self._announce(available=False)
+
+    def _lost(self, error: StoreError) -> None:
+        guard = self._own_guard if isinstance(error, CircuitUnusableError) else self._guard
+        guard.failed()
+        if self._may_log("lost"):
+            logger.warning("%s; until it answers, on_redis_error=%r decides", error, self._on_redis_error)
+
+    def _answered(self) -> None:
+        if self._away_since_us is None and self._books.is_settled and not self._guard.is_away:
+            return
+        self._guard.answered()
+        self._own_guard.answered()
+        for store in _stores_alive():
+            if store._guard is self._guard and not store._own_guard.is_away:  # noqa: SLF001 - one of us
+                store._come_back()  # noqa: SLF001
+                store._settle()  # noqa: SLF001
+
+    def _come_back(self) -> None:
+        with self._lock:
+            since_us = self._away_since_us
+            if since_us is None:
+                return
+            away_us = now_us() - since_us
+            self._away_since_us = None
+            self._local = None
+            self._books.away_ms += away_us // 1000
+            calls = self._books.calls
+        if self._may_log("answered"):
+            logger.warning(
+                "circuit %r: Redis answers again after %.1f s; %d calls of this process are added to it",
+                self._name,
+                away_us / 1_000_000,
+                calls,
+            )
+        self._announce(available=True)
+
+    def _settle(self) -> None:
+        # One thread settles; no other waits for it.
+        if not self._settling.acquire(blocking=False):
+            return
+        try:
+            self._settle_reports()
+            with self._lock:
+                owed = self._books.next_settlement(this_process().new_token)
+            if owed is not None:
+                settlement, again = owed
+                self._shared.settle(settlement, again=again)
+                with self._lock:
+                    self._books.confirm()
+        except StoreError as error:
+            self._lost(error)
+        finally:
+            self._settling.release()
+
+    def _settle_reports(self) -> None:
+        for _ in range(SETTLED_AT_ONCE):
+            with self._lock:
+                if not self._books.reports:
+                    return
+                report = self._books.reports.popleft()
+            try:
+                self._remember_transition(self._shared.report(report).transition)
+            except StoreError:
+                with self._lock:
+                    self._books.reports.appendleft(report)
+                raise
+
+    def _may_log(self, what: str) -> bool:
+        with self._lock:
+            now = time.monotonic()
+            may_log = now >= self._log_after[what]
+            if may_log:
+                self._log_after[what] = now + SECONDS_BETWEEN_LOGS
+            return may_log
+
+    def _announce(self, *, available: bool) -> None:
+        if self._on_redis_change is None:
+            return
+        try:
+            self._on_redis_change(available)
+        except Exception:
+            logger.exception("circuit %r: on_redis_change failed; nothing else changed", self._name)
+
+
+_ALLOWED = Admission("", "", is_local=True)
+# Copying a dict's values is one step, also while another thread makes or drops a breaker.
+_stores: dict[int, ReferenceType[SwitchOverStore]] = {}
+
+
+def _stores_alive() -> list[SwitchOverStore]:
+    return [store for reference in list(_stores.values()) if (store := reference()) is not None]
+
+
+@atexit.register
+def _settle_at_exit() -> None:
+    for store in _stores_alive():
+        store.settle()
