@@ -18,9 +18,13 @@ local again = ARGV[3]
 -- While all probes are out, the next answer is a call away and not a lease away.
 local PROBES_BUSY_RETRY_MS = 1000
 
+if not again then
+  return redis.error_reply('ERR admit takes token, who, again')
+end
+
 local values = redis.call('HMGET', circuit_key, 'state', 'mode', 'epoch', 'lease_timeout_ms', 'idle_ttl_ms')
 local circuit = circuit_in(values)
-local lease_timeout_ms = number_in('lease_timeout_ms', values[4])
+local lease_timeout_ms = number_in('lease_timeout_ms', values[4], 1)
 local idle_ttl_ms = number_in('idle_ttl_ms', values[5])
 if not circuit or not lease_timeout_ms or not idle_ttl_ms then
   return answer({ 'undeclared', '', '', '0', '', '' })
@@ -43,14 +47,13 @@ end
 
 local more = redis.call('HMGET', circuit_key, 'opened_at', 'open_until', 'open_timeout_ms',
   'half_open_max_calls', 'probe_timeout_ms', 'probes')
-local open_timeout_ms = number_in('open_timeout_ms', more[3])
-local half_open_max_calls = number_in('half_open_max_calls', more[4])
-local probe_timeout_ms = number_in('probe_timeout_ms', more[5])
+local open_timeout_ms = number_in('open_timeout_ms', more[3], 1)
+local half_open_max_calls = number_in('half_open_max_calls', more[4], 1)
+local probe_timeout_ms = number_in('probe_timeout_ms', more[5], 1)
 if not open_timeout_ms or not half_open_max_calls or not probe_timeout_ms then
   return answer({ 'undeclared', '', '', '0', '', '' })
 end
 
-local moved = ''
 if circuit.state == 'open' then
   local open_until_ms = number_in('open_until', more[2])
   if circuit.mode == 'held_open' and not open_until_ms then
@@ -73,6 +76,29 @@ if circuit.state == 'open' then
     tally('rejected_calls', 1)
     return reply('rejected', whole(open_until_ms - now_ms), '')
   end
+end
+
+local probes, ends = probes_in(more[6])
+local retry_after_ms = PROBES_BUSY_RETRY_MS
+for slot, probe in ipairs(probes) do
+  -- A client that repeats by itself what it was not answered gets the same answer again.
+  if probe == 'probe:' .. token then
+    return reply('probe', '', '')
+  end
+  -- No place is held for longer than the settings say, whatever became of the clock.
+  if ends[slot] > now_ms + probe_timeout_ms then
+    ends[slot] = now_ms + probe_timeout_ms
+    redis.call('ZADD', leases_key, whole(ends[slot]), probe)
+  end
+  retry_after_ms = math.min(retry_after_ms, ends[slot] - now_ms)
+end
+if #probes >= half_open_max_calls then
+  tally('rejected_calls', 1)
+  return reply('rejected', whole(retry_after_ms), '')
+end
+
+local moved = ''
+if circuit.state == 'open' then
   local why = 'open_timeout_over'
   if circuit.mode == 'held_open' then
     why = 'hold_over'
@@ -81,23 +107,6 @@ if circuit.state == 'open' then
     redis.call('HDEL', circuit_key, 'held_by', 'held_reason', 'held_at')
   end
   moved = transition(circuit, 'half_open', why, who)
-  more[6] = ''
-end
-
-local probes = probes_in(more[6])
-for _, probe in ipairs(probes) do
-  -- A client that repeats by itself what it was not answered gets the same answer again.
-  if probe == 'probe:' .. token then
-    return reply('probe', '', moved)
-  end
-end
-if #probes >= half_open_max_calls then
-  tally('rejected_calls', 1)
-  local retry_after_ms = PROBES_BUSY_RETRY_MS
-  for _, probe in ipairs(probes) do
-    retry_after_ms = math.min(retry_after_ms, tonumber(redis.call('ZSCORE', leases_key, probe)) - now_ms)
-  end
-  return reply('rejected', whole(retry_after_ms), moved)
 end
 probes[#probes + 1] = 'probe:' .. token
 redis.call('ZADD', leases_key, whole(now_ms + probe_timeout_ms), 'probe:' .. token)

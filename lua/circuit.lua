@@ -28,10 +28,10 @@ end
 -- Fields that hold what no script wrote. They are named in the reply, so that somebody gets to know.
 local unreadable = {}
 
--- A whole number that is not negative, or nil for a field that is missing or holds anything else.
-local function number_in(field, text)
+-- A whole number of at least `least` (0), or nil for a field that is missing or holds anything else.
+local function number_in(field, text, least)
   local number = text and tonumber(text)
-  if number and number >= 0 and number < 2 ^ 53 and number == math.floor(number) then
+  if number and number >= (least or 0) and number < 2 ^ 53 and number == math.floor(number) then
     return number
   end
   if text and text ~= '' then
@@ -66,6 +66,18 @@ local function record(from, to, why, who, details)
   if type(reply) == 'table' and reply.err then
     unreadable[#unreadable + 1] = events_key
   end
+end
+
+-- Whether an event says `name` = `value`. The history is looked through only where a sender is in doubt.
+local function is_recorded(name, value)
+  for _, event in ipairs(redis.call('XREVRANGE', events_key, '+', '-')) do
+    for slot = 1, #event[2], 2 do
+      if event[2][slot] == name and event[2][slot + 1] == value then
+        return true
+      end
+    end
+  end
+  return false
 end
 
 local STATES = { closed = true, open = true, half_open = true }
@@ -108,7 +120,6 @@ local function transition(circuit, to, why, who, open_until_ms, details)
   circuit.epoch = next_epoch(circuit.epoch)
   redis.call('HSET', circuit_key, 'state', to, 'epoch', whole(circuit.epoch),
     'last_state_change', whole(now_ms), 'success_count', '0')
-  redis.call('HDEL', circuit_key, 'probes')
   if to == 'open' then
     redis.call('HSET', circuit_key, 'opened_at', whole(now_ms))
     if open_until_ms then
@@ -134,16 +145,19 @@ local function reclaim()
   end
 end
 
--- The probes of this half-open period that still hold their place.
+-- The probes that still hold their place, those of an earlier half-open period included: they are on their
+-- way to the same service. Second, for each, when it ends.
 local function probes_in(text)
   local tokens = {}
+  local ends = {}
   for token in string.gmatch(text or '', '%S+') do
-    local ends_ms = redis.call('ZSCORE', leases_key, token)
-    if ends_ms and tonumber(ends_ms) > now_ms then
+    local ends_ms = tonumber(redis.call('ZSCORE', leases_key, token) or 0)
+    if ends_ms > now_ms then
       tokens[#tokens + 1] = token
+      ends[#ends + 1] = ends_ms
     end
   end
-  return tokens
+  return tokens, ends
 end
 
 local function write_probes(tokens)

@@ -7,6 +7,8 @@
 -- ARGV[2] who          who asked
 -- ARGV[3] reason       why, in the words of who asked; may be ''
 -- ARGV[4] hold_ms      how long force_open holds; '' until somebody lets go
+-- ARGV[5] request      the sender's own name for this act, never used before; may be left out
+-- ARGV[6] again        '1' when the same request was sent before and no answer came, else '0'
 -- returns {verdict, state, mode, epoch, transition, unreadable field...}
 --         verdict: done | undeclared (there is no such circuit)
 -- upholds: one act is one script and one event; a transition only where the state changed; the last act wins
@@ -15,11 +17,14 @@ local act = ARGV[1]
 local who = ARGV[2]
 local reason = ARGV[3]
 local hold_ms = ARGV[4]
+local request = ARGV[5]
+local again = ARGV[6]
 
 local MODE_AFTER = { force_open = 'held_open', force_close = 'automatic', disable = 'disabled', enable = 'automatic' }
 local STATE_AFTER = { force_open = 'open', force_close = 'closed', disable = 'closed', enable = 'closed' }
-if not MODE_AFTER[act] then
-  return redis.error_reply('ERR act must be force_open, force_close, disable or enable')
+if not MODE_AFTER[act] or not hold_ms or hold_ms ~= '' and not tonumber(hold_ms) then
+  return redis.error_reply('ERR control takes act (force_open, force_close, disable, enable), who, reason, '
+    .. 'hold_ms (a number or empty)')
 end
 
 local values = redis.call('HMGET', circuit_key, 'state', 'mode', 'epoch', 'idle_ttl_ms')
@@ -31,9 +36,16 @@ end
 
 reclaim()
 
+if again == '1' and is_recorded('request', request) then
+  return answer({ 'done', circuit.state, circuit.mode, whole(circuit.epoch), '' })
+end
+
 local details = { 'reason', reason }
-if hold_ms ~= '' then
-  details = { 'reason', reason, 'hold_ms', hold_ms }
+for name, value in pairs({ hold_ms = hold_ms, request = request }) do
+  if value ~= '' then
+    details[#details + 1] = name
+    details[#details + 1] = value
+  end
 end
 
 local moved = ''

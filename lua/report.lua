@@ -27,16 +27,17 @@ local TALLIES = {
   released = 'released_calls',
 }
 
-if not TALLIES[outcome] then
-  return redis.error_reply('ERR outcome must be success, failure, ignored or released')
+if not TALLIES[outcome] or not exception then
+  return redis.error_reply('ERR report takes token, epoch, outcome (success, failure, ignored, released), who, '
+    .. 'exception')
 end
 
 local values = redis.call('HMGET', circuit_key, 'state', 'mode', 'epoch', 'failure_count', 'success_count',
   'failure_threshold', 'success_threshold', 'open_timeout_ms', 'idle_ttl_ms', 'probes')
 local circuit = circuit_in(values)
-local failure_threshold = number_in('failure_threshold', values[6])
-local success_threshold = number_in('success_threshold', values[7])
-local open_timeout_ms = number_in('open_timeout_ms', values[8])
+local failure_threshold = number_in('failure_threshold', values[6], 1)
+local success_threshold = number_in('success_threshold', values[7], 1)
+local open_timeout_ms = number_in('open_timeout_ms', values[8], 1)
 local idle_ttl_ms = number_in('idle_ttl_ms', values[9])
 if not circuit or not failure_threshold or not success_threshold or not open_timeout_ms or not idle_ttl_ms then
   return answer({ 'undeclared', '', '', '0', '' })
@@ -53,6 +54,9 @@ if redis.call('ZREM', leases_key, token) == 0 then
   return reply('unknown', '')
 end
 
+if values[10] then
+  write_probes((probes_in(values[10])))
+end
 tally(TALLIES[outcome], 1)
 if outcome == 'failure' then
   redis.call('HSET', circuit_key, 'last_failure_time', whole(now_ms), 'last_failure_type', exception,
@@ -64,7 +68,6 @@ if epoch ~= whole(circuit.epoch) then
 end
 
 if circuit.state == 'half_open' then
-  write_probes(probes_in(values[10]))
   if outcome == 'failure' then
     return reply('counted', transition(circuit, 'open', 'probe_failed', who, now_ms + open_timeout_ms,
       { 'exception', exception }))

@@ -32,15 +32,9 @@ if not circuit then
   return answer({ 'undeclared' })
 end
 
--- The event is the memory of what was added: it has to be written anyway, and is looked for only in doubt.
-if again == '1' then
-  for _, event in ipairs(redis.call('XREVRANGE', events_key, '+', '-')) do
-    for slot = 1, #event[2], 2 do
-      if event[2][slot] == 'batch' and event[2][slot + 1] == batch then
-        return answer({ 'repeated' })
-      end
-    end
-  end
+-- The event has to be written anyway, and is the memory of what was added.
+if again == '1' and is_recorded('batch', batch) then
+  return answer({ 'repeated' })
 end
 redis.call('XADD', events_key, 'MAXLEN', whole(EVENTS_KEPT), '*', 'from', circuit.state, 'to', circuit.state,
   'why', 'was_away', 'who', who, 'away_ms', away_ms,

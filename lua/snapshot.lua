@@ -8,5 +8,5 @@
 
 local fields = redis.call('HGETALL', circuit_key)
 local calls_in_flight = redis.call('ZCOUNT', leases_key, '(' .. whole(now_ms), '+inf')
-local probes = probes_in(redis.call('HGET', circuit_key, 'probes'))
+local probes = probes_in(redis.call('HGET', circuit_key, 'probes') or '')
 return { whole(now_ms), whole(calls_in_flight), whole(#probes), fields }

@@ -36,10 +36,8 @@ R = TypeVar("R")
 
 ON_REDIS_ERROR = ("local", "allow", "reject")
 
-# Per task and thread, the admissions of the `with` blocks that are open, innermost first.
-_entered: ContextVar[tuple[tuple[CircuitBreaker, Admission], ...]] = ContextVar(
-    "sharedbreaker_entered", default=()
-)
+# Per task and thread, the `with` blocks that are open, innermost first.
+_entered: ContextVar[tuple[tuple[CircuitBreaker, int], ...]] = ContextVar("sharedbreaker_entered", default=())
 
 
 class CircuitBreaker:
@@ -120,6 +118,7 @@ class CircuitBreaker:
             seconds_in("redis_timeout", redis_timeout),
             seconds_in("redis_retry_interval", redis_retry_interval),
         )
+        self._open_blocks: dict[int, Admission] = {}
         shared = RedisStore(link, name, keys_of(name, prefix), settings)
         self._store = SwitchOverStore(
             name,
@@ -164,7 +163,9 @@ class CircuitBreaker:
     def __enter__(self) -> CircuitBreaker:
         """Ask for admission to the block; raise CircuitBreakerError where it is refused."""
         admission = self.admit()
-        _entered.set(((self, admission), *_entered.get()))
+        key = id(admission)
+        self._open_blocks[key] = admission
+        _entered.set(((self, key), *_entered.get()))
         return self
 
     def __exit__(
@@ -173,10 +174,7 @@ class CircuitBreaker:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        entered = _entered.get()
-        index = next(index for index, (breaker, _) in enumerate(entered) if breaker is self)
-        admission = entered[index][1]
-        _entered.set(entered[:index] + entered[index + 1 :])
+        admission = self._leave_block()
         outcome = Outcome.SUCCESS if error is None else outcome_of(error, self._expected_exception)
         self.report(admission, outcome, error)
 
@@ -247,6 +245,18 @@ class CircuitBreaker:
     def export_prometheus_metrics(self) -> str:
         """Return this circuit's figures as Prometheus' text exposition."""
         return exposition([self.snapshot()])
+
+    def _leave_block(self) -> Admission:
+        entered = _entered.get()
+        for index, (breaker, key) in enumerate(entered):
+            if breaker is self:
+                admission = self._open_blocks.pop(key, None)
+                if admission is not None:
+                    _entered.set(entered[:index] + entered[index + 1 :])
+                    return admission
+        # A generator may be ended in another thread or context than it began in. Which of the blocks that
+        # are open elsewhere it is, nobody can tell; the one that began last is as good as any.
+        return self._open_blocks.popitem()[1]
 
     def _seen(self) -> Snapshot:
         try:

@@ -23,6 +23,7 @@ IMAGEN = "imagen"
 _breakers: dict[str, CircuitBreaker | None] = dict.fromkeys((TEXT_GENERATION, VISION, IMAGEN))
 
 _MISSING = object()
+DEFAULT_REDIS_TIMEOUT = 0.25
 _YES = frozenset({"1", "true", "yes", "on"})
 _NO = frozenset({"0", "false", "no", "off"})
 _REDIS_ARGUMENTS = ("host", "port", "db", "username", "password", "ssl", "unix_socket_path")
@@ -45,7 +46,8 @@ def initialize_circuit_breakers(config: object = None) -> None:
     ==================================== =================================== =======
 
     ``config.redis`` is a redis.Redis client, a URL, or something with ``url``, or with any of host, port,
-    db, username, password, ssl and unix_socket_path; it may also have ``prefix``, what the keys begin with.
+    db, username, password, ssl and unix_socket_path; it may also have ``prefix``, what the
+    keys begin with, and ``timeout``, seconds that a wait for Redis may last.
 
     Vision and Imagen open after two failures fewer than text generation, but not before three; Imagen stays
     open twice as long. With ``enabled`` false every getter returns None.
@@ -66,8 +68,11 @@ def initialize_circuit_breakers(config: object = None) -> None:
     success_threshold = _setting(
         section, "success_threshold", "SHAREDBREAKER_SUCCESS_THRESHOLD", int, default=2
     )
-    redis = _redis(_entry(config, "redis", None))
-    prefix = _entry(_entry(config, "redis", None), "prefix", DEFAULT_PREFIX)
+    redis_section = _entry(config, "redis", None)
+    prefix = _entry(redis_section, "prefix", DEFAULT_PREFIX)
+    redis_timeout = _entry(redis_section, "timeout", DEFAULT_REDIS_TIMEOUT)
+
+    redis = _redis(redis_section)
 
     def build(name: str, failure_threshold: Any, seconds: Any) -> CircuitBreaker:
         return CircuitBreaker(
@@ -77,6 +82,7 @@ def initialize_circuit_breakers(config: object = None) -> None:
             expected_exception=is_google_service_failure,
             name=name,
             redis=redis,
+            redis_timeout=redis_timeout,
             prefix=prefix,
         )
 

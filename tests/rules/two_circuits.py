@@ -63,7 +63,10 @@ class TwoCircuits:
     def control(self, act: Act, who: str, hold_ms: int | None) -> ControlReading:
         mine = self.circuit.control(self.now_us, act, who, "a reason", hold_ms)
         seconds = None if hold_ms is None else hold_ms / 1000
-        shared = read_control(self._run("control", control_arguments(act, who, "a reason", seconds)))
+        self._number += 1
+        request = f"request{self._number}"
+        arguments = control_arguments(act, who, "a reason", seconds, request=request, again=False)
+        shared = read_control(self._run("control", arguments))
         assert shared == mine
         self.compare()
         return shared

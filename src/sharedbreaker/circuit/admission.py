@@ -55,6 +55,13 @@ def admission_arguments(token: str, who: str, *, again: bool) -> tuple[str, ...]
     return token, who, "1" if again else "0"
 
 
+def refused_because(state: CircuitState, mode: CircuitMode) -> str:
+    """Return why a circuit in this state refuses, as ``CircuitBreakerError.why`` names it."""
+    if state is CircuitState.HALF_OPEN:
+        return "probes_busy"
+    return "held_open" if mode is CircuitMode.HELD_OPEN else "open"
+
+
 def read_admission(reply: Sequence[Any], name: str, token: str) -> AdmissionReading:
     """Return what the script said about the call named ``token`` of the circuit ``name``."""
     verdict, state, mode, epoch, retry_after_ms, transition, *unreadable = texts(reply, 6)
@@ -65,11 +72,7 @@ def read_admission(reply: Sequence[Any], name: str, token: str) -> AdmissionRead
     elif verdict == "probe":
         admission = Admission(PROBE_PREFIX + token, epoch)
     elif verdict == "rejected":
-        why = "open"
-        if state == CircuitState.HALF_OPEN:
-            why = "probes_busy"
-        elif mode == CircuitMode.HELD_OPEN:
-            why = "held_open"
+        why = refused_because(CircuitState(state), CircuitMode(mode))
         retry_after = float(retry_after_ms) / 1000 if retry_after_ms else None
         refusal = CircuitBreakerError(name, CircuitState(state), retry_after, why)
     elif verdict != UNDECLARED:

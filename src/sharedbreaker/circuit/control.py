@@ -41,15 +41,27 @@ class ControlReading:
         return self.verdict == UNDECLARED
 
 
-def control_arguments(
-    act: Act, who: str, reason: str | None, seconds: float | timedelta | None
-) -> tuple[str, ...]:
-    """Return the script's arguments; raise SettingsError for a reason or a time that makes no sense."""
+def check_control(who: str | None, reason: str | None, seconds: float | timedelta | None) -> None:
+    """Raise SettingsError for a reason, a name or a time that makes no sense."""
     for argument, value, longest in (("reason", reason, REASON_LENGTH), ("who", who, WHO_LENGTH)):
         if value is not None and not (isinstance(value, str) and len(value) <= longest):
             raise SettingsError(f"{argument} must be text of at most {longest} characters")
+    if seconds is not None:
+        milliseconds_in("seconds", seconds)
+
+
+def control_arguments(
+    act: Act,
+    who: str,
+    reason: str | None,
+    seconds: float | timedelta | None,
+    *,
+    request: str,
+    again: bool,
+) -> tuple[str, ...]:
+    """Return the script's arguments. ``again``: the same request was sent before, and no answer came."""
     hold_ms = "" if seconds is None else str(milliseconds_in("seconds", seconds))
-    return act.value, who, reason or "", hold_ms
+    return act.value, who, reason or "", hold_ms, request, "1" if again else "0"
 
 
 def read_control(reply: Sequence[Any]) -> ControlReading:

@@ -10,7 +10,12 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sharedbreaker.circuit.admission import PROBE_PREFIX, Admission, AdmissionReading
+from sharedbreaker.circuit.admission import (
+    PROBE_PREFIX,
+    Admission,
+    AdmissionReading,
+    refused_because,
+)
 from sharedbreaker.circuit.control import Act, ControlReading
 from sharedbreaker.circuit.errors import CircuitBreakerError
 from sharedbreaker.circuit.outcome import Outcome
@@ -99,22 +104,25 @@ class Circuit:
         if self.state is CircuitState.CLOSED:
             self.call_leases[token] = now_ms + self.settings["lease_timeout_ms"]
             return self._admitted(token, "")
-        moved = ""
         if self.state is CircuitState.OPEN:
             self._shorten()
             if self.open_until is None or now_ms < self.open_until:
-                why = "held_open" if self.mode is CircuitMode.HELD_OPEN else "open"
                 wait_ms = None if self.open_until is None else self.open_until - now_ms
-                return self._rejected(why, wait_ms, "")
+                return self._rejected(wait_ms)
+        latest = now_ms + self.settings["probe_timeout_ms"]
+        for probe in self.probes:
+            self.probe_leases[probe] = min(self.probe_leases[probe], latest)
+        if len(self.probes) >= self.settings["half_open_max_calls"]:
+            wait_ms = min(self.probe_leases[probe] - now_ms for probe in self.probes)
+            return self._rejected(min(wait_ms, PROBES_BUSY_RETRY_MS))
+        moved = ""
+        if self.state is CircuitState.OPEN:
             why = "open_timeout_over"
             if self.mode is CircuitMode.HELD_OPEN:
                 why = "hold_over"
                 self.mode = CircuitMode.AUTOMATIC
                 self.held = {}
             moved = self._transition(CircuitState.HALF_OPEN, why, who, now_us)
-        if len(self.probes) >= self.settings["half_open_max_calls"]:
-            wait_ms = min(self.probe_leases[probe] - now_ms for probe in self.probes)
-            return self._rejected("probes_busy", min(wait_ms, PROBES_BUSY_RETRY_MS), moved)
         probe = PROBE_PREFIX + token
         self.probes.append(probe)
         self.probe_leases[probe] = now_ms + self.settings["probe_timeout_ms"]
@@ -226,7 +234,6 @@ class Circuit:
         self.epoch = max(self.epoch + 1, now_us)
         self.last_state_change = now_us // 1000
         self.success_count = 0
-        self.probes = []
         if after is CircuitState.OPEN:
             self.opened_at = now_us // 1000
         elif after is CircuitState.CLOSED:
@@ -241,11 +248,12 @@ class Circuit:
     def _admitted(self, token: str, moved: str) -> AdmissionReading:
         return AdmissionReading(Admission(token, str(self.epoch)), None, self.mode, moved, ())
 
-    def _rejected(self, why: str, wait_ms: int | None, moved: str) -> AdmissionReading:
+    def _rejected(self, wait_ms: int | None) -> AdmissionReading:
         self.tallies["rejected_calls"] += 1
+        why = refused_because(self.state, self.mode)
         retry_after = None if wait_ms is None else wait_ms / 1000
         refusal = CircuitBreakerError(self.name, self.state, retry_after, why)
-        return AdmissionReading(None, refusal, self.mode, moved, ())
+        return AdmissionReading(None, refusal, self.mode, "", ())
 
     def _shorten(self) -> None:
         """Hold an opening to a shorter `timeout` that was declared while it lasts."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -79,7 +78,6 @@ def seconds_in(argument: str, value: object) -> float:
     if (
         isinstance(seconds, bool)
         or not isinstance(seconds, (int, float))
-        or not math.isfinite(seconds)
         or not 0.001 <= seconds <= LONGEST_SECONDS  # noqa: PLR2004 - one millisecond
     ):
         raise SettingsError(

@@ -20,6 +20,7 @@ from types import TracebackType
 
 from redis import Redis, RedisError
 from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError
 from redis.retry import Retry
 
 SERVER_VARIABLE = "SHAREDBREAKER_REDIS_SERVER"
@@ -140,7 +141,7 @@ class RedisServer:
             while not _answers(client):
                 if self._process.poll() is not None or time.monotonic() > deadline:
                     tail = log.read_text(errors="replace")[-2000:]
-                    self.kill()
+                    self.close()
                     raise NoRedisServerError(f"{self.binary} did not start:\n{tail}")
                 time.sleep(POLL_SECONDS)
         finally:
@@ -194,6 +195,8 @@ class RedisServer:
 def _answers(client: Redis) -> bool:
     try:
         return bool(client.ping())
+    except AuthenticationError:
+        return True
     except RedisError:
         return False
 

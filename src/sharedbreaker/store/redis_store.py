@@ -13,7 +13,13 @@ from redis.exceptions import NoScriptError, ReadOnlyError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from sharedbreaker.circuit.admission import AdmissionReading, admission_arguments, read_admission
-from sharedbreaker.circuit.control import Act, ControlReading, control_arguments, read_control
+from sharedbreaker.circuit.control import (
+    Act,
+    ControlReading,
+    check_control,
+    control_arguments,
+    read_control,
+)
 from sharedbreaker.circuit.errors import CircuitUnusableError, StoreError
 from sharedbreaker.circuit.report import Report, ReportReading, read_report, report_arguments
 from sharedbreaker.circuit.settings import Settings
@@ -105,8 +111,20 @@ class RedisStore(ForgetsAtFork):
         self, act: Act, who: str | None, reason: str | None, seconds: float | timedelta | None
     ) -> ControlReading:
         """Take the circuit in hand, or let it go."""
-        arguments = control_arguments(act, who or this_process().who, reason, seconds)
-        reading = self._declaring(lambda: self._read("control", arguments, read_control))
+        check_control(who, reason, seconds)
+        process = this_process()
+        request = process.new_token()
+        sent = False
+
+        def ask() -> ControlReading:
+            nonlocal sent
+            arguments = control_arguments(
+                act, who or process.who, reason, seconds, request=request, again=sent
+            )
+            sent = True
+            return self._read("control", arguments, read_control)
+
+        reading = self._declaring(lambda: self._twice(ask))
         self._tell(reading.unreadable)
         return reading
 
@@ -133,7 +151,11 @@ class RedisStore(ForgetsAtFork):
         settings = [part for field in self._settings.fields().items() for part in field]
         arguments = (this_process().who, SCHEMA, *settings)
         self._tell(self._read("declare", arguments, lambda reply: tuple(map(_text, reply[1:]))))
-        self._command("SADD", self._keys.registry, self._name)
+        try:
+            self._command("SADD", self._keys.registry, self._name)
+        except CircuitUnusableError as error:
+            # It is a list for people to find circuits by; no call needs it.
+            logger.warning("%s; key %r must be a set", error, self._keys.registry)
         self._declared = True
 
     def _twice(self, ask: Callable[[], ReadingT]) -> ReadingT:
@@ -170,10 +192,14 @@ class RedisStore(ForgetsAtFork):
             raise self._store_error(error) from error
 
     def _store_error(self, error: Exception) -> StoreError:
-        kind = StoreError if _is_outage(error) else CircuitUnusableError
-        return kind(
-            f"circuit {self._name!r}: Redis at {self._link.address} could not be asked about "
-            f"{self._keys.circuit!r}: {type(error).__name__}: {error}"
+        if _is_outage(error):
+            return StoreError(
+                f"circuit {self._name!r}: Redis at {self._link.address} could not be asked about "
+                f"{self._keys.circuit!r}: {type(error).__name__}: {error}{_hint(error)}"
+            )
+        return CircuitUnusableError(
+            f"circuit {self._name!r}: Redis at {self._link.address} answers, but not for this circuit; look "
+            f"at its keys {', '.join(map(repr, self._keys.of_script))}: {type(error).__name__}: {error}"
         )
 
     def _tell(self, unreadable: tuple[str, ...]) -> None:
@@ -193,12 +219,24 @@ def _text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
+def _hint(error: Exception) -> str:
+    if type(error).__name__ in {"MovedError", "AskError"}:
+        return "; this server is part of a Redis Cluster: hand in a redis.RedisCluster client"
+    return ""
+
+
 def _is_outage(error: Exception) -> bool:
     """Return whether ``error`` speaks of Redis as a whole, and not of this circuit's keys."""
     if isinstance(error, (RedisConnectionError, RedisTimeoutError, ReadOnlyError, OSError)):
         return True
     text = str(error)
-    if type(error).__name__ in {"OutOfMemoryError", "NoPermissionError", "MasterDownError"}:
+    if type(error).__name__ in {
+        "AskError",
+        "MasterDownError",
+        "MovedError",
+        "NoPermissionError",
+        "OutOfMemoryError",
+    }:
         return True
     return (
         text.startswith(_SERVER_CONDITIONS) or _DENIED_IN_SCRIPT in text or "Cluster" in type(error).__name__

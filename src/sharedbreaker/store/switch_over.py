@@ -126,13 +126,13 @@ class SwitchOverStore(ForgetsAtFork):
     def control(
         self, act: Act, who: str | None, reason: str | None, seconds: float | timedelta | None
     ) -> ControlReading:
-        """Take the circuit in hand, or let it go; raise StoreError, with nothing changed, without Redis."""
+        """Take the circuit in hand, or let it go; raise StoreError without Redis, and change nothing here."""
         try:
             reading = self._shared.control(act, who, reason, seconds)
         except StoreError as error:
             raise type(error)(
-                f"{error}. Nothing was changed: {act} needs Redis, because it speaks to the whole fleet. "
-                "Try again when Redis answers; until then each process decides by itself."
+                f"{error}. No answer says that {act} was carried out. It needs Redis, because it speaks to "
+                "the whole fleet: try again when Redis answers. Until then each process decides by itself."
             ) from error
         self._answered()
         return reading

@@ -1,0 +1,16 @@
+"""The group of all verbs. A new verb is one more line at the end."""
+
+from __future__ import annotations
+
+import click
+
+from sharedbreaker.cli.demo import demo
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="sharedbreaker", message="%(prog)s %(version)s")
+def sharedbreaker() -> None:
+    """One circuit breaker for a whole fleet, kept in Redis."""
+
+
+sharedbreaker.add_command(demo)
