@@ -6,9 +6,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
+SECONDS ?= 60
+SEED ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format clean
+.PHONY: help demo test faults lint format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,6 +20,9 @@ demo: $(VENV)/.demo ## four workers, one breaker, a service that fails and comes
 
 test: $(VENV)/.test ## all tests, on servers that they start themselves; ARGS="tests/core -k probe" for some of them
 	$(BIN)/python -m pytest $(ARGS)
+
+faults: $(VENV)/.test ## kill, freeze and cut everything for SECONDS=60, then compare books; SEED=7 repeats a run
+	$(BIN)/python tests/faults --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 lint: $(VENV)/.lint ## formatting, lint, types, and which floor may import which
 	$(BIN)/ruff format --check .
