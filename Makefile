@@ -10,16 +10,19 @@ SECONDS ?= 60
 SEED ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults lint format clean
+.PHONY: help demo test test-oldest faults lint format clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.demo ## four workers, one breaker, a service that fails and comes back; ARGS="--keep" leaves it running
 	$(BIN)/sharedbreaker demo $(ARGS)
 
 test: $(VENV)/.test ## all tests, on servers that they start themselves; ARGS="tests/core -k probe" for some of them
 	$(BIN)/python -m pytest $(ARGS)
+
+test-oldest: $(VENV)/.oldest ## the rules and the core on the oldest redis-py that is supported
+	$(VENV)/oldest/bin/python -m pytest tests/rules tests/core $(ARGS)
 
 faults: $(VENV)/.test ## kill, freeze and cut everything for SECONDS=60, then compare books; SEED=7 repeats a run
 	$(BIN)/python tests/faults --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
@@ -51,6 +54,13 @@ $(VENV)/.demo: $(VENV)/.pip pyproject.toml
 $(VENV)/.test: $(VENV)/.demo
 	@echo "installing what the tests need"
 	$(PIP) install --group test
+	@touch $@
+
+$(VENV)/.oldest: $(VENV)/.test
+	@echo "installing the oldest redis-py that is supported"
+	$(PYTHON) -m venv $(VENV)/oldest
+	$(VENV)/oldest/bin/python -m pip --disable-pip-version-check --quiet install --upgrade 'pip>=25.1'
+	$(VENV)/oldest/bin/python -m pip --disable-pip-version-check --quiet install --editable '.[demo]' 'redis==5.0.1' --group test
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.test

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from circuit_in_redis import LEASE_MS, OPEN_MS, PROBE_MS, TALLIES, TRANSITIONS
+from circuit_in_redis import LEASE_MS, OPEN_MS, TALLIES, TRANSITIONS
 
 from sharedbreaker import Outcome
 
+LONG_PROBE_MS = 2 * OPEN_MS
+"""Long enough for a probe to see the next half-open period."""
 TALLY_OF = {
     Outcome.SUCCESS: "successful_calls",
     Outcome.FAILURE: "failed_calls",
@@ -61,8 +63,8 @@ class Model:
         return {token: lease for token, lease in self.leases.items() if lease.left_ms > 0}
 
     def probes(self) -> int:
-        """Probes of this half-open period that are under way."""
-        return sum(lease.is_probe and lease.era == self.era for lease in self.alive().values())
+        """Probes under way, those of earlier half-open periods included."""
+        return sum(lease.is_probe for lease in self.alive().values())
 
     def reclaim(self) -> None:
         alive = self.alive()
@@ -74,20 +76,18 @@ class Model:
         self.reclaim()
         if self.state == "closed":
             return "admitted"
-        if self.state == "open":
-            if self.open_left_ms is None or self.open_left_ms > 0:
-                self.tallies["rejected_calls"] += 1
-                return "rejected"
-            self._move("half_open")
-            self.mode = "automatic"
-        if self.probes() >= self.half_open_max_calls:
+        is_over = self.state == "half_open" or (self.open_left_ms is not None and self.open_left_ms <= 0)
+        if not is_over or self.probes() >= self.half_open_max_calls:
             self.tallies["rejected_calls"] += 1
             return "rejected"
+        if self.state == "open":
+            self._move("half_open")
+            self.mode = "automatic"
         return "probe"
 
     def began(self, token: str, verdict: str) -> None:
         is_probe = verdict == "probe"
-        self.leases[token] = Lease(self.era, is_probe, PROBE_MS if is_probe else LEASE_MS)
+        self.leases[token] = Lease(self.era, is_probe, LONG_PROBE_MS if is_probe else LEASE_MS)
 
     def report(self, token: str, outcome: Outcome) -> None:
         self.reclaim()

@@ -186,7 +186,9 @@ def test_client_may_be_closed_by_its_user(redis_server: RedisServer, redis: Redi
 def test_client_whose_pool_is_small_or_taken_stops_nobody(redis_server: RedisServer, redis: Redis) -> None:
     """Many calls at once run with a client of two connections that other code has taken."""
     client = client_of(redis_server.port, max_connections=2)
-    taken = [client.connection_pool.get_connection() for _ in range(2)]
+    taken = [client.pubsub() for _ in range(2)]
+    for subscriber in taken:
+        subscriber.subscribe("somewhere")
     breaker = new_breaker(client)
     everybody_inside = threading.Barrier(30)
 
@@ -197,8 +199,8 @@ def test_client_whose_pool_is_small_or_taken_stops_nobody(redis_server: RedisSer
         thread.join()
 
     assert CircuitInRedis(redis).number("successful_calls") == 30
-    for connection in taken:
-        client.connection_pool.release(connection)
+    for subscriber in taken:
+        subscriber.close()
     client.close()
 
 

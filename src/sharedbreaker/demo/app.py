@@ -34,6 +34,8 @@ from sharedbreaker.google_errors import is_google_service_failure
 LARGEST_PICTURE = 10 * 1024 * 1024
 DEFAULT_TOPIC = "circuit breakers"
 EXPOSITION_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+REDIS_SECONDS = 1.0
+"""A demo may share its machine with much else; no worker should decide by itself because of that."""
 WORKER_HEADER = "X-Worker"
 """The answer's header with the process id of the worker that gave it."""
 
@@ -49,7 +51,8 @@ def create_app() -> Flask:
 
     """
     environment = AppEnvironment.read()
-    initialize_circuit_breakers({"redis": {"url": environment.redis_url, "prefix": environment.prefix}})
+    redis = {"url": environment.redis_url, "prefix": environment.prefix, "timeout": REDIS_SECONDS}
+    initialize_circuit_breakers({"redis": redis})
     app = Flask("sharedbreaker-demo", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_PICTURE
     app.register_blueprint(

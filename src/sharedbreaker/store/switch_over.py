@@ -107,7 +107,7 @@ class SwitchOverStore(ForgetsAtFork):
         if report.admission.is_local:
             moved = self._report_alone(report)
             if self._away_since_us is None:
-                self._settle()
+                self.settle()
             return moved
         if self._may_ask():
             try:
@@ -160,9 +160,13 @@ class SwitchOverStore(ForgetsAtFork):
         return dataclasses.replace(snapshot, redis_available=False, unwritten_calls=calls)
 
     def settle(self) -> None:
-        """Tell Redis what it is owed, if it can be asked. Called at exit; calls do it by themselves."""
-        if not self._books.is_settled and self._may_ask():
-            self._settle()
+        """Tell Redis what it is owed, if it is worth asking. Most calls do this by themselves."""
+        if self._books.is_settled or not self._may_ask():
+            return
+        with self._lock:
+            if self._away_since_us is not None:
+                self._books.away_ms += (now_us() - self._away_since_us) // 1000
+        self._settle()
 
     def _may_ask(self) -> bool:
         return self._guard.may_ask() and self._own_guard.may_ask()
@@ -233,7 +237,8 @@ class SwitchOverStore(ForgetsAtFork):
             logger.warning("%s; until it answers, on_redis_error=%r decides", error, self._on_redis_error)
 
     def _answered(self) -> None:
-        if self._away_since_us is None and self._books.is_settled and not self._guard.is_away:
+        guards_are_calm = not (self._guard.is_away or self._own_guard.is_away)
+        if self._away_since_us is None and self._books.is_settled and guards_are_calm:
             return
         self._guard.answered()
         self._own_guard.answered()
