@@ -20,7 +20,7 @@
 local batch = ARGV[1]
 local again = ARGV[2]
 local who = ARGV[3]
-local away_ms = ARGV[4]
+local away_ms = tonumber(ARGV[4])
 local successful = tonumber(ARGV[5])
 local failed = tonumber(ARGV[6])
 local rejected = tonumber(ARGV[7])
@@ -37,7 +37,7 @@ if again == '1' and is_recorded('batch', batch) then
   return answer({ 'repeated' })
 end
 redis.call('XADD', events_key, 'MAXLEN', whole(EVENTS_KEPT), '*', 'from', circuit.state, 'to', circuit.state,
-  'why', 'was_away', 'who', who, 'away_ms', away_ms,
+  'why', 'was_away', 'who', who, 'away_since', whole(now_ms - away_ms), 'away_ms', whole(away_ms),
   'calls', whole(successful + failed + rejected + ignored + released), 'batch', batch)
 
 for field, by in pairs({ successful_calls = successful, failed_calls = failed, rejected_calls = rejected,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable
-from contextvars import ContextVar
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
@@ -26,6 +26,7 @@ from sharedbreaker.circuit.outcome import (
 from sharedbreaker.circuit.report import report_of
 from sharedbreaker.circuit.settings import Settings, seconds_in
 from sharedbreaker.circuit.snapshot import Snapshot
+from sharedbreaker.open_blocks import OpenBlocks
 from sharedbreaker.store.keys import DEFAULT_PREFIX, keys_of
 from sharedbreaker.store.link import link_to
 from sharedbreaker.store.redis_store import RedisStore
@@ -35,9 +36,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 ON_REDIS_ERROR = ("local", "allow", "reject")
-
-# Per task and thread, the `with` blocks that are open, innermost first.
-_entered: ContextVar[tuple[tuple[CircuitBreaker, int], ...]] = ContextVar("sharedbreaker_entered", default=())
 
 
 class CircuitBreaker:
@@ -118,7 +116,7 @@ class CircuitBreaker:
             seconds_in("redis_timeout", redis_timeout),
             seconds_in("redis_retry_interval", redis_retry_interval),
         )
-        self._open_blocks: dict[int, Admission] = {}
+        self._open_blocks = OpenBlocks()
         shared = RedisStore(link, name, keys_of(name, prefix), settings)
         self._store = SwitchOverStore(
             name,
@@ -162,10 +160,7 @@ class CircuitBreaker:
 
     def __enter__(self) -> CircuitBreaker:
         """Ask for admission to the block; raise CircuitBreakerError where it is refused."""
-        admission = self.admit()
-        key = id(admission)
-        self._open_blocks[key] = admission
-        _entered.set(((self, key), *_entered.get()))
+        self._open_blocks.begin(sys._getframe(1), self.admit())  # noqa: SLF001
         return self
 
     def __exit__(
@@ -174,7 +169,7 @@ class CircuitBreaker:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        admission = self._leave_block()
+        admission = self._open_blocks.end(sys._getframe(1))  # noqa: SLF001
         outcome = Outcome.SUCCESS if error is None else outcome_of(error, self._expected_exception)
         self.report(admission, outcome, error)
 
@@ -246,18 +241,6 @@ class CircuitBreaker:
         """Return this circuit's figures as Prometheus' text exposition."""
         return exposition([self.snapshot()])
 
-    def _leave_block(self) -> Admission:
-        entered = _entered.get()
-        for index, (breaker, key) in enumerate(entered):
-            if breaker is self:
-                admission = self._open_blocks.pop(key, None)
-                if admission is not None:
-                    _entered.set(entered[:index] + entered[index + 1 :])
-                    return admission
-        # A generator may be ended in another thread or context than it began in. Which of the blocks that
-        # are open elsewhere it is, nobody can tell; the one that began last is as good as any.
-        return self._open_blocks.popitem()[1]
-
     def _seen(self) -> Snapshot:
         try:
             return self._store.snapshot()
@@ -267,7 +250,10 @@ class CircuitBreaker:
 
 def refuse_coroutine_function(func: Callable[..., Any]) -> None:
     """Raise TypeError for a coroutine function: its outcome is known only to whoever awaits it."""
-    unwrapped = inspect.unwrap(func)
+    try:
+        unwrapped = inspect.unwrap(func)
+    except ValueError:  # it says that it wraps itself, or something without end
+        unwrapped = func
     if inspect.iscoroutinefunction(unwrapped) or inspect.iscoroutinefunction(
         getattr(unwrapped, "__call__", None)  # noqa: B004 - the method is wanted, not the answer
     ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
@@ -25,10 +26,12 @@ def circuit_breaker(breaker: CircuitBreaker) -> Callable[[Callable[P, R]], Calla
     def decorate(func: Callable[P, R]) -> Callable[P, R]:
         refuse_coroutine_function(func)
 
-        @functools.wraps(func)
         def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
             return breaker.call(func, *args, **kwargs)
 
+        # A remote proxy answers with whatever it likes when asked for its name.
+        with contextlib.suppress(TypeError):
+            functools.update_wrapper(guarded, func)
         return guarded
 
     return decorate

@@ -28,6 +28,7 @@ class CuttingProxy:
         self._marker = b""
         self._times = 0
         self._before = False
+        self._silently = False
         self._sockets: list[socket.socket] = []
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
@@ -36,13 +37,17 @@ class CuttingProxy:
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
 
-    def lose_reply_to(self, name: str, times: int = 1, *, before: bool = False) -> None:
+    def lose_reply_to(
+        self, name: str, times: int = 1, *, before: bool = False, silently: bool = False
+    ) -> None:
         """Cut the connection when script ``name`` has run and its reply is due, so many times in a row.
 
         ``before``: cut it before the server gets the request, so that the script does not run.
+        ``silently``: keep the connection, so that the client waits for as long as it waits.
         """
         with self._lock:
-            self._marker, self._times, self._before = script(name).sha.encode(), times, before
+            self._marker, self._times = script(name).sha.encode(), times
+            self._before, self._silently = before, silently
 
     def __enter__(self) -> CuttingProxy:
         return self
@@ -92,6 +97,8 @@ class CuttingProxy:
         with contextlib.suppress(OSError):
             while reply := server.recv(CHUNK):
                 if not wanted.is_set():
+                    if self._silently:
+                        continue
                     break
                 client.sendall(reply)
         _close(client)

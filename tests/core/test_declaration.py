@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from typing import Any
 
 import pytest
@@ -95,6 +96,26 @@ def test_looking_declares_nothing(redis: Redis) -> None:
 
     assert (metrics["failure_threshold"], metrics["state"], metrics["total_calls"]) == (7, "closed", 0)
     assert redis.dbsize() == 0
+
+
+def test_first_calls_of_many_threads_declare_once(redis: Redis) -> None:
+    """Threads that all make the first call of one breaker run, with one declaration in the events."""
+    breaker = new_breaker(redis)
+    at_once = threading.Barrier(16)
+
+    def first_call() -> None:
+        at_once.wait(20)
+        succeed(breaker)
+
+    threads = [threading.Thread(target=first_call) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    circuit = CircuitInRedis(redis)
+    assert circuit.number("successful_calls") == 16
+    assert len(circuit.events()) == 1
 
 
 def test_same_declaration_is_no_event(redis: Redis) -> None:

@@ -7,6 +7,7 @@ import inspect
 import typing
 from collections.abc import Callable, Coroutine
 from typing import Any
+from unittest.mock import MagicMock, Mock
 
 import pytest
 from circuit_in_redis import CircuitInRedis, ServiceDownError, new_breaker, trip_and_wait, work
@@ -170,6 +171,49 @@ def test_coroutine_that_comes_out_of_a_decorated_function_is_refused(redis: Redi
         circuit_breaker(breaker)(COROUTINE_COMES_OUT)()
 
     assert breaker.get_metrics()["successful_calls"] == 0
+
+
+class RemoteMethod:
+    """As remote proxies such as xmlrpc's: asked for whatever, it answers with one more of its kind."""
+
+    def __getattr__(self, name: str) -> RemoteMethod:
+        return RemoteMethod()
+
+    def __call__(self) -> str:
+        return "done"
+
+
+class SelfWrapped:
+    """A callable that says it wraps itself."""
+
+    @property
+    def __wrapped__(self) -> SelfWrapped:
+        return self
+
+    def __call__(self) -> str:
+        return "done"
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        RemoteMethod(),
+        RemoteMethod().some.method,
+        SelfWrapped(),
+        Mock(return_value="done"),
+        MagicMock(return_value="done"),
+        functools.partial(str, "done"),
+        functools.lru_cache(work),
+        "done".lower,
+    ],
+    ids=lambda function: type(function).__name__,
+)
+def test_any_plain_callable_may_be_guarded(redis: Redis, function: Callable[[], str]) -> None:
+    """A call that would succeed without the breaker succeeds with it, whatever kind of callable it is."""
+    breaker = new_breaker(redis)
+
+    assert breaker.call(function) == "done"
+    assert circuit_breaker(breaker)(function)() == "done"
 
 
 @pytest.mark.parametrize("nonsense", [None, "orders", 5, asynchronous])

@@ -151,7 +151,7 @@ def test_failing_probes_lost_reply_opens_once(
 def test_rejection_whose_reply_is_lost_is_tallied_at_most_once_more(
     breaker: CircuitBreaker, proxy: CuttingProxy, redis: Redis
 ) -> None:
-    """A rejection leaves nothing in Redis to know it by: where its answer is lost, it may be tallied again."""
+    """A rejection leaves nothing to know it by: where its answer was lost it may be tallied twice."""
     circuit = trip(breaker, redis)
     proxy.lose_reply_to("admit")
 

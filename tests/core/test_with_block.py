@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import contextvars
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from circuit_in_redis import (
@@ -179,38 +177,3 @@ def test_blocks_that_overlap_in_interleaved_generators_report_their_own_end(redi
     metrics = breaker.get_metrics()
     assert (metrics["successful_calls"], metrics["failed_calls"]) == (1, 1)
     assert metrics["calls_in_flight"] == 0
-
-
-def test_block_may_end_in_another_context_than_it_began(redis: Redis) -> None:
-    """A guarded generator that a web server steps in copied contexts ends like any other block."""
-    breaker = new_breaker(redis)
-
-    def stream() -> Iterator[int]:
-        with breaker:
-            yield 1
-            yield 2
-
-    parts = stream()
-    seen = [contextvars.copy_context().run(next, parts, None) for _ in range(3)]
-
-    assert seen == [1, 2, None]
-    metrics = breaker.get_metrics()
-    assert (metrics["successful_calls"], metrics["calls_in_flight"]) == (1, 0)
-
-
-def test_block_may_end_in_another_thread_than_it_began(redis: Redis) -> None:
-    """A guarded generator whose steps run in different threads raises its own error at its end."""
-    breaker = new_breaker(redis)
-
-    def stream() -> Iterator[int]:
-        with breaker:
-            yield 1
-            raise ServiceDownError("503")
-
-    parts = stream()
-    next(parts)
-    with ThreadPoolExecutor(1) as pool, pytest.raises(ServiceDownError):
-        pool.submit(next, parts).result()
-
-    metrics = breaker.get_metrics()
-    assert (metrics["failed_calls"], metrics["calls_in_flight"]) == (1, 0)

@@ -46,6 +46,7 @@ _SERVER_CONDITIONS = (
     "BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "MISCONF", "NOAUTH", "NOPERM", "NOREPLICAS",
     "OOM", "READONLY", "TRYAGAIN", "UNKILLABLE", "WRONGPASS", "MOVED", "ASK",
 )  # fmt: skip
+_TOO_OLD = ("unknown command", "unknown redis command", "non deterministic")
 _DENIED_IN_SCRIPT = "can't run this command"
 
 
@@ -200,6 +201,7 @@ class RedisStore(ForgetsAtFork):
         return CircuitUnusableError(
             f"circuit {self._name!r}: Redis at {self._link.address} answers, but not for this circuit; look "
             f"at its keys {', '.join(map(repr, self._keys.of_script))}: {type(error).__name__}: {error}"
+            f"{_hint(error)}"
         )
 
     def _tell(self, unreadable: tuple[str, ...]) -> None:
@@ -222,6 +224,8 @@ def _text(value: Any) -> str:
 def _hint(error: Exception) -> str:
     if type(error).__name__ in {"MovedError", "AskError"}:
         return "; this server is part of a Redis Cluster: hand in a redis.RedisCluster client"
+    if any(sign in str(error).lower() for sign in _TOO_OLD):
+        return "; sharedbreaker needs Redis 6.2, Valkey 8 or newer, with no command renamed"
     return ""
 
 
