@@ -68,9 +68,10 @@ local function record(from, to, why, who, details)
   end
 end
 
--- Whether an event says `name` = `value`. The history is looked through only where a sender is in doubt.
+-- Whether an event says `name` = `value`. Only for what is rare: it looks through the whole history.
 local function is_recorded(name, value)
-  for _, event in ipairs(redis.call('XREVRANGE', events_key, '+', '-')) do
+  -- An error's table has no list part: a history that cannot be read says nothing.
+  for _, event in ipairs(redis.pcall('XREVRANGE', events_key, '+', '-')) do
     for slot = 1, #event[2], 2 do
       if event[2][slot] == name and event[2][slot + 1] == value then
         return true

@@ -8,7 +8,6 @@
 -- ARGV[3] reason       why, in the words of who asked; may be ''
 -- ARGV[4] hold_ms      how long force_open holds; '' until somebody lets go
 -- ARGV[5] request      the sender's own name for this act, never used before; may be left out
--- ARGV[6] again        '1' when the same request was sent before and no answer came, else '0'
 -- returns {verdict, state, mode, epoch, transition, unreadable field...}
 --         verdict: done | undeclared (there is no such circuit)
 -- upholds: one act is one script and one event; a transition only where the state changed; the last act wins
@@ -18,7 +17,6 @@ local who = ARGV[2]
 local reason = ARGV[3]
 local hold_ms = ARGV[4]
 local request = ARGV[5]
-local again = ARGV[6]
 
 local MODE_AFTER = { force_open = 'held_open', force_close = 'automatic', disable = 'disabled', enable = 'automatic' }
 local STATE_AFTER = { force_open = 'open', force_close = 'closed', disable = 'closed', enable = 'closed' }
@@ -36,7 +34,7 @@ end
 
 reclaim()
 
-if again == '1' and is_recorded('request', request) then
+if request and is_recorded('request', request) then
   return answer({ 'done', circuit.state, circuit.mode, whole(circuit.epoch), '' })
 end
 

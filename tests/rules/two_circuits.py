@@ -65,7 +65,7 @@ class TwoCircuits:
         seconds = None if hold_ms is None else hold_ms / 1000
         self._number += 1
         request = f"request{self._number}"
-        arguments = control_arguments(act, who, "a reason", seconds, request=request, again=False)
+        arguments = control_arguments(act, who, "a reason", seconds, request)
         shared = read_control(self._run("control", arguments))
         assert shared == mine
         self.compare()

@@ -55,13 +55,11 @@ def control_arguments(
     who: str,
     reason: str | None,
     seconds: float | timedelta | None,
-    *,
     request: str,
-    again: bool,
 ) -> tuple[str, ...]:
-    """Return the script's arguments. ``again``: the same request was sent before, and no answer came."""
+    """Return the script's arguments. ``request`` names this act: it is done once however often sent."""
     hold_ms = "" if seconds is None else str(milliseconds_in("seconds", seconds))
-    return act.value, who, reason or "", hold_ms, request, "1" if again else "0"
+    return act.value, who, reason or "", hold_ms, request
 
 
 def read_control(reply: Sequence[Any]) -> ControlReading:

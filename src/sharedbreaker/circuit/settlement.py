@@ -12,7 +12,7 @@ from sharedbreaker.circuit.reading import UNDECLARED, texts
 
 @dataclass(frozen=True)
 class Settlement:
-    """Tallies to be added once, under a name that tells a repetition from a second batch."""
+    """Tallies that are added once however often they are sent, under a name of their own."""
 
     batch: str
     away_ms: int
@@ -35,12 +35,11 @@ class SettlementReading:
         return self.verdict == UNDECLARED
 
 
-def settlement_arguments(settlement: Settlement, who: str, *, again: bool) -> tuple[str, ...]:
-    """Return the script's arguments. ``again``: the same batch was sent before, and no answer came."""
+def settlement_arguments(settlement: Settlement, who: str) -> tuple[str, ...]:
+    """Return the script's arguments."""
     tally = settlement.outcomes.get
     return (
         settlement.batch,
-        "1" if again else "0",
         who,
         str(settlement.away_ms),
         str(tally(Outcome.SUCCESS, 0)),

@@ -49,13 +49,13 @@ class Books:
         """Take note of an admission that was asked for and never answered."""
         self._unanswered_tokens.append(token)
 
-    def next_settlement(self, new_name: Callable[[], str]) -> tuple[Settlement, bool] | None:
-        """Return what to send, and whether it was sent before; None where nothing is owed but reports.
+    def next_settlement(self, new_name: Callable[[], str]) -> Settlement | None:
+        """Return what to send; None where nothing is owed but reports.
 
         What was sent and not confirmed is sent again as it was; what came since then waits for its turn.
         """
         if self._sent is not None:
-            return self._sent, True
+            return self._sent
         if not (self._outcomes or self._rejected or self._unanswered_tokens):
             return None
         self._sent = Settlement(
@@ -64,7 +64,7 @@ class Books:
         self._outcomes.clear()
         self._rejected = self.away_ms = 0
         self._unanswered_tokens.clear()
-        return self._sent, False
+        return self._sent
 
     def confirm(self) -> None:
         """Take note that what was sent has arrived."""

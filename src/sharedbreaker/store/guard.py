@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 from sharedbreaker.store.process import ForgetsAtFork, call_forget_in_children
 
@@ -26,6 +27,7 @@ class Guard(ForgetsAtFork):
         self.is_away = False
         self._try_at = 0.0
         self._lock = threading.Lock()
+        self._settler: threading.Thread | None = None
 
     def may_ask(self) -> bool:
         """Return whether this call may ask. While there is no answer, that is one call per interval."""
@@ -37,6 +39,17 @@ class Guard(ForgetsAtFork):
                 return False
             self._try_at = now + self.retry_interval
             return True
+
+    def settle_soon(self, settle: Callable[[], None]) -> None:
+        """Run ``settle`` in a thread of its own, unless one runs already: no call waits for old books."""
+        with self._lock:
+            if self._settler is not None and self._settler.is_alive():
+                return
+            self._settler = threading.Thread(target=settle, name="sharedbreaker-settle", daemon=True)
+            try:
+                self._settler.start()
+            except RuntimeError:  # the interpreter is leaving; what is owed is told at exit
+                self._settler = None
 
     def failed(self) -> None:
         """Take note that a question was not answered."""

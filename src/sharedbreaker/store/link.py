@@ -8,6 +8,8 @@ log in there. It is never used and never changed.
 from __future__ import annotations
 
 import os
+import time
+from inspect import Parameter, signature
 from typing import Any
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
@@ -15,7 +17,7 @@ from weakref import WeakKeyDictionary
 from redis import BlockingConnectionPool, ConnectionPool, Redis
 from redis.backoff import NoBackoff
 from redis.cluster import RedisCluster
-from redis.exceptions import ReadOnlyError
+from redis.exceptions import ReadOnlyError, ResponseError
 from redis.retry import Retry
 from redis.sentinel import SentinelConnectionPool
 
@@ -28,6 +30,8 @@ URL_VARIABLES = ("SHAREDBREAKER_REDIS_URL", "REDIS_URL")
 DEFAULT_URL = "redis://localhost:6379/0"
 SCHEMES = ("redis", "rediss", "unix")
 MOST_CONNECTIONS = 64
+HURRY = 0.9
+SHORTEST_WAIT = 0.001
 
 # What redis-py's pools add to their settings for themselves, and for clients that behave otherwise than ours.
 _NOT_OURS = (
@@ -36,33 +40,64 @@ _NOT_OURS = (
     "orig_socket_connect_timeout", "cache", "cache_config", "retry_on_timeout", "retry_on_error",
 )  # fmt: skip
 
+# redis-py before 5.3 wants to know for which command; later it minds being told.
+_COMMAND_NAME = (
+    ("EVALSHA",)
+    if signature(ConnectionPool.get_connection).parameters["command_name"].default is Parameter.empty
+    else ()
+)
+
 
 class Link:
     """One Redis, alone or behind Sentinel."""
 
-    def __init__(self, pool: ConnectionPool, retry_interval: float) -> None:
+    def __init__(self, pool: ConnectionPool, timeout: float, retry_interval: float) -> None:
         self.guard = Guard(retry_interval)
-        self._redis = Redis(connection_pool=pool)
+        self._pool = pool
+        self._timeout = timeout
 
     @property
     def address(self) -> str:
         """Where this leads, for logs and errors: never with a password."""
-        pool = self._redis.connection_pool
-        settings = pool.connection_kwargs
-        if isinstance(pool, SentinelConnectionPool):
-            return f"the master {pool.service_name!r} of Sentinel"
+        settings = self._pool.connection_kwargs
+        if isinstance(self._pool, SentinelConnectionPool):
+            return f"the master {self._pool.service_name!r} of Sentinel"
         if "path" in settings:
             return f"unix:{settings['path']}"
         return f"{settings.get('host', '?')}:{settings.get('port', '?')}"
 
     def run(self, *words: str | int) -> Any:
-        """Run one command, once. Raises what redis-py raises."""
+        """Run one command, once, within the timeout as a whole. Raises what redis-py raises."""
+        started = time.monotonic()
+        connection = self._pool.get_connection(*_COMMAND_NAME)
+        # What it took to get the connection is not there for the answer any more.
+        left = self._timeout - (time.monotonic() - started)
+        hurry = left < HURRY * self._timeout
         try:
-            return self._redis.execute_command(*words)
+            if hurry:
+                _limit(connection, left)
+            connection.send_command(*words)
+            return connection.read_response()
         except ReadOnlyError:
             # A master that was demoted keeps its connections open: only a new one may find its successor.
-            self._redis.connection_pool.disconnect(inuse_connections=False)
+            self._pool.disconnect(inuse_connections=False)
             raise
+        except ResponseError:
+            raise
+        except BaseException:
+            # Whatever is still under way on it belongs to nobody's next question.
+            connection.disconnect()
+            raise
+        finally:
+            if hurry:
+                _limit(connection, self._timeout)
+            self._pool.release(connection)
+
+
+def _limit(connection: Any, seconds: float) -> None:
+    sock = connection._sock  # noqa: SLF001 - redis-py has no other way to say it for one answer
+    if sock is not None:
+        sock.settimeout(max(seconds, SHORTEST_WAIT))
 
 
 _from_pools: WeakKeyDictionary[ConnectionPool, dict[tuple[float, float], Link]] = WeakKeyDictionary()
@@ -96,7 +131,7 @@ def link_to(
         )
     links = _from_pools.setdefault(pool, {})
     if (timeout, retry_interval) not in links:
-        links[timeout, retry_interval] = Link(_like(pool, timeout), retry_interval)
+        links[timeout, retry_interval] = Link(_like(pool, timeout), timeout, retry_interval)
     return links[timeout, retry_interval]
 
 
@@ -113,7 +148,7 @@ def _link_to_url(url: str, where: str, timeout: float, retry_interval: float) ->
     if link is None:
         try:
             if urlsplit(url).scheme in SCHEMES:
-                link = Link(_like(ConnectionPool.from_url(url), timeout), retry_interval)
+                link = Link(_like(ConnectionPool.from_url(url), timeout), timeout, retry_interval)
         except (ValueError, TypeError):
             link = None
         if link is None:

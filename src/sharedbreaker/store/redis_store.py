@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Protocol, TypeVar
@@ -39,6 +40,8 @@ from sharedbreaker.store.scripts import script
 logger = logging.getLogger("sharedbreaker")
 
 SCHEMA = "1"
+SECONDS_TO_REPEAT = 0.05
+"""A connection that took longer to break is not worth waiting for again."""
 
 # How Redis begins an answer that speaks of the server's condition and not of a key's. Scripts that run into
 # it may get it as a plain error, whose text is all there is.
@@ -101,10 +104,12 @@ class RedisStore(ForgetsAtFork):
         self._tell(reading.unreadable)
         return reading
 
-    def settle(self, settlement: Settlement, *, again: bool) -> SettlementReading:
-        """Add what was decided without Redis. Adds once, if ``again`` tells the truth."""
-        arguments = settlement_arguments(settlement, this_process().who, again=again)
-        reading = self._declaring(lambda: self._read("settle", arguments, read_settlement))
+    def settle(self, settlement: Settlement) -> SettlementReading:
+        """Add what was decided without Redis. Adds once, however often it is told."""
+        arguments = settlement_arguments(settlement, this_process().who)
+        reading = self._declaring(
+            lambda: self._twice(lambda: self._read("settle", arguments, read_settlement))
+        )
         self._tell(reading.unreadable)
         return reading
 
@@ -114,18 +119,8 @@ class RedisStore(ForgetsAtFork):
         """Take the circuit in hand, or let it go."""
         check_control(who, reason, seconds)
         process = this_process()
-        request = process.new_token()
-        sent = False
-
-        def ask() -> ControlReading:
-            nonlocal sent
-            arguments = control_arguments(
-                act, who or process.who, reason, seconds, request=request, again=sent
-            )
-            sent = True
-            return self._read("control", arguments, read_control)
-
-        reading = self._declaring(lambda: self._twice(ask))
+        arguments = control_arguments(act, who or process.who, reason, seconds, process.new_token())
+        reading = self._declaring(lambda: self._twice(lambda: self._read("control", arguments, read_control)))
         self._tell(reading.unreadable)
         return reading
 
@@ -160,12 +155,14 @@ class RedisStore(ForgetsAtFork):
         self._declared = True
 
     def _twice(self, ask: Callable[[], ReadingT]) -> ReadingT:
-        """Ask again, once, where the connection broke: only for what is safe to send again."""
+        """Ask again, once, where the connection broke at once: only for what is safe to send again."""
+        started = time.monotonic()
         try:
             return ask()
         except StoreError as error:
             cause = error.__cause__
-            if isinstance(cause, RedisTimeoutError) or not isinstance(cause, RedisConnectionError):
+            is_slow = time.monotonic() - started > SECONDS_TO_REPEAT
+            if is_slow or isinstance(cause, RedisTimeoutError) or not isinstance(cause, RedisConnectionError):
                 raise
         return ask()
 

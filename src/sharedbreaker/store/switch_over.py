@@ -34,7 +34,7 @@ logger = logging.getLogger("sharedbreaker")
 
 OnRedisError = Literal["local", "allow", "reject"]
 SECONDS_BETWEEN_LOGS = 60.0
-SETTLED_AT_ONCE = 100
+SECONDS_FOR_SETTLER = 1.0
 
 
 class SwitchOverStore(ForgetsAtFork):
@@ -107,7 +107,7 @@ class SwitchOverStore(ForgetsAtFork):
         if report.admission.is_local:
             moved = self._report_alone(report)
             if self._away_since_us is None:
-                self.settle()
+                self._settle_soon()
             return moved
         if self._may_ask():
             try:
@@ -150,7 +150,7 @@ class SwitchOverStore(ForgetsAtFork):
             self._lost(error)
             raise
         self._answered()
-        return snapshot
+        return dataclasses.replace(snapshot, unwritten_calls=self._books.calls)
 
     def snapshot_alone(self) -> Snapshot:
         """Look at what this process decides by, while Redis cannot be asked."""
@@ -159,14 +159,14 @@ class SwitchOverStore(ForgetsAtFork):
             calls = self._books.calls
         return dataclasses.replace(snapshot, redis_available=False, unwritten_calls=calls)
 
-    def settle(self) -> None:
-        """Tell Redis what it is owed, if it is worth asking. Most calls do this by themselves."""
-        if self._books.is_settled or not self._may_ask():
-            return
+    def settle_at_exit(self) -> bool:
+        """Tell Redis what it is owed, in one bounded try; return False where that failed."""
+        if self._books.is_settled:
+            return True
         with self._lock:
             if self._away_since_us is not None:
                 self._books.away_ms += (now_us() - self._away_since_us) // 1000
-        self._settle()
+        return self._settle(SECONDS_FOR_SETTLER)
 
     def _may_ask(self) -> bool:
         return self._guard.may_ask() and self._own_guard.may_ask()
@@ -242,10 +242,25 @@ class SwitchOverStore(ForgetsAtFork):
             return
         self._guard.answered()
         self._own_guard.answered()
-        for store in _stores_alive():
-            if store._guard is self._guard and not store._own_guard.is_away:  # noqa: SLF001 - one of us
-                store._come_back()  # noqa: SLF001
-                store._settle()  # noqa: SLF001
+        for store in self._served_by_the_same_guard():
+            store._come_back()  # noqa: SLF001 - one of us
+        self._settle_soon()
+
+    def _served_by_the_same_guard(self) -> list[SwitchOverStore]:
+        return [
+            store
+            for store in _stores_alive()
+            if store._guard is self._guard and not store._own_guard.is_away  # noqa: SLF001 - one of us
+        ]
+
+    def _settle_soon(self) -> None:
+        self._guard.settle_soon(self._settle_all)
+
+    def _settle_all(self) -> None:
+        # Where one could not be told, neither can the others.
+        for store in self._served_by_the_same_guard():
+            if not store._books.is_settled and not store._settle():  # noqa: SLF001 - one of us
+                return
 
     def _come_back(self) -> None:
         with self._lock:
@@ -266,26 +281,27 @@ class SwitchOverStore(ForgetsAtFork):
             )
         self._announce(available=True)
 
-    def _settle(self) -> None:
-        # One thread settles; no other waits for it.
-        if not self._settling.acquire(blocking=False):
-            return
+    def _settle(self, seconds_to_wait: float = 0.0) -> bool:
+        """Tell Redis what it is owed; return False where that failed or another thread is at it."""
+        if not self._settling.acquire(timeout=seconds_to_wait):
+            return False
         try:
             self._settle_reports()
             with self._lock:
-                owed = self._books.next_settlement(this_process().new_token)
-            if owed is not None:
-                settlement, again = owed
-                self._shared.settle(settlement, again=again)
+                settlement = self._books.next_settlement(this_process().new_token)
+            if settlement is not None:
+                self._shared.settle(settlement)
                 with self._lock:
                     self._books.confirm()
         except StoreError as error:
             self._lost(error)
+            return False
         finally:
             self._settling.release()
+        return True
 
     def _settle_reports(self) -> None:
-        for _ in range(SETTLED_AT_ONCE):
+        while True:
             with self._lock:
                 if not self._books.reports:
                     return
@@ -326,4 +342,5 @@ def _stores_alive() -> list[SwitchOverStore]:
 @atexit.register
 def _settle_at_exit() -> None:
     for store in _stores_alive():
-        store.settle()
+        if not store.settle_at_exit():
+            return
