@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import redis
@@ -48,8 +49,18 @@ class ClusterLink(ForgetsAtFork):
         """Where this leads, for logs and errors: never with a password."""
         return "the Cluster of " + ", ".join(f"{host}:{port}" for host, port in self._nodes[:3])
 
-    def run(self, *words: str | int) -> Any:
-        """Run one command on the node that owns its keys. Raises what redis-py raises."""
+    def deadline(self) -> float:
+        """Return the monotonic moment by which a question that is asked now must have its answer."""
+        return time.monotonic() + self._timeout
+
+    def run(self, *words: str | int, deadline: float) -> Any:
+        """Run one command on the node that owns its keys, until ``deadline``. Raises what redis-py raises.
+
+        While the nodes answer, the deadline is looked at only before: a node's timeout bounds the rest.
+        """
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise RedisTimeoutError(f"no time left of {self._timeout} seconds")
         cluster = self._cluster
         if cluster is not None and not self.guard.is_away:
             return cluster.execute_command(*words)
@@ -58,7 +69,7 @@ class ClusterLink(ForgetsAtFork):
             if self._attempt is not None and self._attempt.is_under_way:
                 raise RedisTimeoutError("an earlier try to reach the Cluster has not ended yet")
             attempt = self._attempt = Attempt(lambda: self._connected().execute_command(*words))
-        return attempt.wait(self._timeout)
+        return attempt.wait(left)
 
     def _connected(self) -> RedisCluster:
         if self._cluster is None:

@@ -18,6 +18,7 @@ from redis import BlockingConnectionPool, ConnectionPool, Redis
 from redis.backoff import NoBackoff
 from redis.cluster import RedisCluster
 from redis.exceptions import ReadOnlyError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 from redis.sentinel import SentinelConnectionPool
 
@@ -30,8 +31,10 @@ URL_VARIABLES = ("SHAREDBREAKER_REDIS_URL", "REDIS_URL")
 DEFAULT_URL = "redis://localhost:6379/0"
 SCHEMES = ("redis", "rediss", "unix")
 MOST_CONNECTIONS = 64
-HURRY = 0.9
-SHORTEST_WAIT = 0.001
+FIRST_PART = 0.9
+LAST_PART = 0.1
+"""Parts of the timeout: with more left than the first, a socket's own timeout serves; with less than the
+last, a question is not worth sending."""
 
 # What redis-py's pools add to their settings for themselves, and for clients that behave otherwise than ours.
 _NOT_OURS = (
@@ -66,15 +69,21 @@ class Link:
             return f"unix:{settings['path']}"
         return f"{settings.get('host', '?')}:{settings.get('port', '?')}"
 
-    def run(self, *words: str | int) -> Any:
-        """Run one command, once, within the timeout as a whole. Raises what redis-py raises."""
-        started = time.monotonic()
+    def deadline(self) -> float:
+        """Return the monotonic moment by which a question that is asked now must have its answer."""
+        return time.monotonic() + self._timeout
+
+    def run(self, *words: str | int, deadline: float) -> Any:
+        """Run one command, once, until ``deadline``. Raises what redis-py raises."""
         connection = self._pool.get_connection(*_COMMAND_NAME)
-        # What it took to get the connection is not there for the answer any more.
-        left = self._timeout - (time.monotonic() - started)
-        hurry = left < HURRY * self._timeout
+        left = deadline - time.monotonic()
+        if left < LAST_PART * self._timeout:
+            # It was made for nothing now, and is there for the next question.
+            self._pool.release(connection)
+            raise RedisTimeoutError(f"no time left of {self._timeout} seconds")
+        is_short = left < FIRST_PART * self._timeout
         try:
-            if hurry:
+            if is_short:
                 _limit(connection, left)
             connection.send_command(*words)
             return connection.read_response()
@@ -89,7 +98,7 @@ class Link:
             connection.disconnect()
             raise
         finally:
-            if hurry:
+            if is_short:
                 _limit(connection, self._timeout)
             self._pool.release(connection)
 
@@ -97,7 +106,7 @@ class Link:
 def _limit(connection: Any, seconds: float) -> None:
     sock = connection._sock  # noqa: SLF001 - redis-py has no other way to say it for one answer
     if sock is not None:
-        sock.settimeout(max(seconds, SHORTEST_WAIT))
+        sock.settimeout(seconds)
 
 
 _from_pools: WeakKeyDictionary[ConnectionPool, dict[tuple[float, float], Link]] = WeakKeyDictionary()

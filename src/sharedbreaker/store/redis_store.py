@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Protocol, TypeVar
@@ -22,6 +22,7 @@ from sharedbreaker.circuit.control import (
     read_control,
 )
 from sharedbreaker.circuit.errors import CircuitUnusableError, StoreError
+from sharedbreaker.circuit.reading import text
 from sharedbreaker.circuit.report import Report, ReportReading, read_report, report_arguments
 from sharedbreaker.circuit.settings import Settings
 from sharedbreaker.circuit.settlement import (
@@ -40,8 +41,7 @@ from sharedbreaker.store.scripts import script
 logger = logging.getLogger("sharedbreaker")
 
 SCHEMA = "1"
-SECONDS_TO_REPEAT = 0.05
-"""A connection that took longer to break is not worth waiting for again."""
+
 
 # How Redis begins an answer that speaks of the server's condition and not of a key's. Scripts that run into
 # it may get it as a plain error, whose text is all there is.
@@ -56,6 +56,8 @@ _DENIED_IN_SCRIPT = "can't run this command"
 class _Reading(Protocol):
     @property
     def is_undeclared(self) -> bool: ...
+    @property
+    def unreadable(self) -> tuple[str, ...]: ...
 
 
 ReadingT = TypeVar("ReadingT", bound=_Reading)
@@ -85,33 +87,22 @@ class RedisStore(ForgetsAtFork):
     def admit(self, token: str) -> AdmissionReading:
         """Ask whether the call named ``token`` may run."""
         who = this_process().who
-        sent = False
-
-        def ask() -> AdmissionReading:
-            nonlocal sent
-            arguments = admission_arguments(token, who, again=sent)
-            sent = True
-            return self._read("admit", arguments, lambda reply: read_admission(reply, self._name, token))
-
-        reading = self._declaring(lambda: self._twice(ask))
-        self._tell(reading.unreadable)
-        return reading
+        sendings = itertools.count()
+        return self._ask(
+            "admit",
+            lambda: admission_arguments(token, who, again=next(sendings) > 0),
+            lambda reply: read_admission(reply, self._name, token),
+        )
 
     def report(self, report: Report) -> ReportReading:
         """Tell how an admitted call ended. Counts once, however often it is told."""
-        arguments = report_arguments(report, this_process().who)
-        reading = self._declaring(lambda: self._twice(lambda: self._read("report", arguments, read_report)))
-        self._tell(reading.unreadable)
-        return reading
+        return self._ask("report", lambda: report_arguments(report, this_process().who), read_report)
 
     def settle(self, settlement: Settlement) -> SettlementReading:
         """Add what was decided without Redis. Adds once, however often it is told."""
-        arguments = settlement_arguments(settlement, this_process().who)
-        reading = self._declaring(
-            lambda: self._twice(lambda: self._read("settle", arguments, read_settlement))
+        return self._ask(
+            "settle", lambda: settlement_arguments(settlement, this_process().who), read_settlement
         )
-        self._tell(reading.unreadable)
-        return reading
 
     def control(
         self, act: Act, who: str | None, reason: str | None, seconds: float | timedelta | None
@@ -120,59 +111,75 @@ class RedisStore(ForgetsAtFork):
         check_control(who, reason, seconds)
         process = this_process()
         arguments = control_arguments(act, who or process.who, reason, seconds, process.new_token())
-        reading = self._declaring(lambda: self._twice(lambda: self._read("control", arguments, read_control)))
-        self._tell(reading.unreadable)
-        return reading
+        return self._ask("control", lambda: arguments, read_control)
 
     def snapshot(self) -> Snapshot:
         """Look, and change nothing."""
-        return self._read("snapshot", (), lambda reply: read_snapshot(reply, self._name, self._settings))
+        return self._run(
+            "snapshot",
+            (),
+            lambda reply: read_snapshot(reply, self._name, self._settings),
+            self._link.deadline(),
+        )
 
-    def _declaring(self, ask: Callable[[], ReadingT]) -> ReadingT:
-        """Ask, after declaring the settings where this process has not, or where Redis lost them."""
+    def _ask(
+        self, name: str, arguments: Callable[[], tuple[str, ...]], read: Callable[[Any], ReadingT]
+    ) -> ReadingT:
+        """Run a script, after declaring the settings where this process has not, or where Redis lost them.
+
+        All of it together ends by one deadline. What was done by then need not be done again.
+        """
+        deadline = self._link.deadline()
         if not self._declared:
-            self._declare()
-        reading = ask()
+            self._declare(deadline)
+        reading = self._run_twice(name, arguments, read, deadline)
         if reading.is_undeclared:
-            self._declare()
-            reading = ask()
+            self._declare(deadline)
+            reading = self._run_twice(name, arguments, read, deadline)
         if reading.is_undeclared:
             raise CircuitUnusableError(
                 f"circuit {self._name!r}: the settings in {self._keys.circuit!r} vanish as soon as they "
                 "are declared; look for something that deletes or rewrites this key"
             )
+        self._tell(reading.unreadable)
         return reading
 
-    def _declare(self) -> None:
+    def _declare(self, deadline: float) -> None:
         settings = [part for field in self._settings.fields().items() for part in field]
         arguments = (this_process().who, SCHEMA, *settings)
-        self._tell(self._read("declare", arguments, lambda reply: tuple(map(_text, reply[1:]))))
+        self._tell(self._run("declare", arguments, lambda reply: tuple(map(text, reply[1:])), deadline))
         try:
-            self._command("SADD", self._keys.registry, self._name)
+            self._command("SADD", self._keys.registry, self._name, deadline=deadline)
         except CircuitUnusableError as error:
             # It is a list for people to find circuits by; no call needs it.
             logger.warning("%s; key %r must be a set", error, self._keys.registry)
         self._declared = True
 
-    def _twice(self, ask: Callable[[], ReadingT]) -> ReadingT:
-        """Ask again, once, where the connection broke at once: only for what is safe to send again."""
-        started = time.monotonic()
+    def _run_twice(
+        self,
+        name: str,
+        arguments: Callable[[], tuple[str, ...]],
+        read: Callable[[Any], ReadingT],
+        deadline: float,
+    ) -> ReadingT:
+        """Run a script that is safe to send again, and do so once where the connection broke."""
         try:
-            return ask()
+            return self._run(name, arguments(), read, deadline)
         except StoreError as error:
             cause = error.__cause__
-            is_slow = time.monotonic() - started > SECONDS_TO_REPEAT
-            if is_slow or isinstance(cause, RedisTimeoutError) or not isinstance(cause, RedisConnectionError):
+            if isinstance(cause, RedisTimeoutError) or not isinstance(cause, RedisConnectionError):
                 raise
-        return ask()
+        return self._run(name, arguments(), read, deadline)
 
-    def _read(self, name: str, arguments: tuple[str, ...], read: Callable[[Any], AnswerT]) -> AnswerT:
+    def _run(
+        self, name: str, arguments: tuple[str, ...], read: Callable[[Any], AnswerT], deadline: float
+    ) -> AnswerT:
         lua = script(name)
         keys = self._keys.of_script
         try:
-            reply = self._link.run("EVALSHA", lua.sha, len(keys), *keys, *arguments)
+            reply = self._link.run("EVALSHA", lua.sha, len(keys), *keys, *arguments, deadline=deadline)
         except NoScriptError:
-            reply = self._command("EVAL", lua.source, len(keys), *keys, *arguments)
+            reply = self._command("EVAL", lua.source, len(keys), *keys, *arguments, deadline=deadline)
         except (RedisError, OSError) as error:
             raise self._store_error(error) from error
         try:
@@ -183,9 +190,9 @@ class RedisStore(ForgetsAtFork):
                 f"{self._keys.circuit!r} that makes no sense: {error}"
             ) from error
 
-    def _command(self, *words: str | int) -> Any:
+    def _command(self, *words: str | int, deadline: float) -> Any:
         try:
-            return self._link.run(*words)
+            return self._link.run(*words, deadline=deadline)
         except (RedisError, OSError) as error:
             raise self._store_error(error) from error
 
@@ -212,10 +219,6 @@ class RedisStore(ForgetsAtFork):
                     field,
                     self._keys.circuit,
                 )
-
-
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def _hint(error: Exception) -> str:

@@ -23,10 +23,11 @@ from sharedbreaker.circuit.report import Report
 from sharedbreaker.circuit.rules import Circuit
 from sharedbreaker.circuit.settings import Settings
 from sharedbreaker.circuit.snapshot import Snapshot
-from sharedbreaker.circuit.state import TRANSITION_NAMED, CircuitMode, CircuitState
+from sharedbreaker.circuit.state import CircuitMode
 from sharedbreaker.store.books import Books
 from sharedbreaker.store.clock import now_us
 from sharedbreaker.store.guard import Guard
+from sharedbreaker.store.last_known import LastKnown
 from sharedbreaker.store.process import ForgetsAtFork, call_forget_in_children, this_process
 from sharedbreaker.store.redis_store import RedisStore
 
@@ -78,9 +79,7 @@ class SwitchOverStore(ForgetsAtFork):
         self._books = Books()
         self._local: Circuit | None = None
         self._away_since_us: int | None = None
-        self._known_state = CircuitState.CLOSED
-        self._known_mode = CircuitMode.AUTOMATIC
-        self._known_open_until_us: int | None = None
+        self._last_known = LastKnown(self._settings)
         self._log_after = dict.fromkeys(("lost", "answered"), 0.0)
 
     def admit(self) -> AdmissionReading:
@@ -94,7 +93,7 @@ class SwitchOverStore(ForgetsAtFork):
                 with self._lock:
                     self._books.withdraw(token)
             else:
-                self._remember(reading)
+                self._last_known.remember(reading)
                 self._answered()
                 return reading
         return self._admit_alone()
@@ -115,7 +114,7 @@ class SwitchOverStore(ForgetsAtFork):
             except StoreError as error:
                 self._lost(error)
             else:
-                self._remember_transition(moved)
+                self._last_known.remember_transition(moved)
                 self._answered()
                 return moved
         self._go_alone()
@@ -171,28 +170,11 @@ class SwitchOverStore(ForgetsAtFork):
     def _may_ask(self) -> bool:
         return self._guard.may_ask() and self._own_guard.may_ask()
 
-    def _remember(self, reading: AdmissionReading) -> None:
-        """Keep what this process would start from without Redis."""
-        self._known_mode = reading.mode
-        if reading.refusal is None:
-            is_probe = reading.admission is not None and reading.admission.is_probe
-            self._known_state = CircuitState.HALF_OPEN if is_probe else CircuitState.CLOSED
-            self._known_open_until_us = None
-        else:
-            self._known_state = reading.refusal.state
-            wait = reading.refusal.retry_after
-            self._known_open_until_us = None if wait is None else now_us() + round(wait * 1_000_000)
-
-    def _remember_transition(self, moved: str) -> None:
-        if moved:
-            self._known_state = TRANSITION_NAMED[moved].after
-            self._known_open_until_us = now_us() + int(self._settings.fields()["open_timeout_ms"]) * 1000
-
     def _circuit_alone(self) -> Circuit:
         """Return this process' own circuit, begun from the last that was known of the shared one."""
         if self._local is None:
             self._local = Circuit(self._name, self._settings.fields(), now_us())
-            self._local.begin(now_us(), self._known_state, self._known_mode, self._known_open_until_us)
+            self._last_known.begin(self._local)
         return self._local
 
     def _admit_alone(self) -> AdmissionReading:
@@ -204,8 +186,8 @@ class SwitchOverStore(ForgetsAtFork):
             if self._on_redis_error == "reject":
                 self._books.count_rejected()
                 wait = self._guard.retry_interval
-                refusal = CircuitBreakerError(self._name, self._known_state, wait, "redis_away")
-                return AdmissionReading(None, refusal, self._known_mode, "", ())
+                refusal = CircuitBreakerError(self._name, self._last_known.state, wait, "redis_away")
+                return AdmissionReading(None, refusal, self._last_known.mode, "", ())
             reading = self._circuit_alone().admit(now_us(), process.new_token(), process.who)
             if reading.admission is None:
                 self._books.count_rejected()
@@ -307,7 +289,7 @@ class SwitchOverStore(ForgetsAtFork):
                     return
                 report = self._books.reports.popleft()
             try:
-                self._remember_transition(self._shared.report(report).transition)
+                self._last_known.remember_transition(self._shared.report(report).transition)
             except StoreError:
                 with self._lock:
                     self._books.reports.appendleft(report)

@@ -1,0 +1,158 @@
+"""The breaker under observation: what it asks Redis, what it is answered, and what it does to a call.
+
+Two seams are used, and nothing inside is changed: `Link.run`, by which everything reaches Redis, and the
+public `admit` and `report`, which `call`, the `with` block and the decorator stand on.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+from fault_ledger import Ledger, true_time
+from fault_terms import Terms, breaker_settings
+from redis import Redis
+from redis.exceptions import NoScriptError
+
+from sharedbreaker import CircuitBreaker
+from sharedbreaker.circuit.admission import Admission
+from sharedbreaker.circuit.outcome import Outcome
+from sharedbreaker.store.link import Link
+from sharedbreaker.store.scripts import SCRIPTS, script
+
+FIRST_ARGUMENT = 6
+"""Where a script's arguments begin behind EVALSHA, digest, number of keys and three keys."""
+
+
+class UpstreamFailure(Exception):  # noqa: N818 - it is what the service did
+    """The service failed: the expected exception."""
+
+
+class CallersMistake(Exception):  # noqa: N818 - it is what the caller did
+    """The service refused a bad request."""
+
+
+@dataclass
+class CallInHand:
+    """One call as it goes on in a thread."""
+
+    number: int
+    admission: Admission | None = None
+    admit_wait: float = 0.0
+    report_wait: float = 0.0
+    raised: BaseException | None = None
+    value: object = None
+
+
+class InHand(threading.local):
+    """The call that the running thread is making."""
+
+    call = CallInHand(-1)
+
+
+in_hand = InHand()
+
+
+class ObservedBreaker(CircuitBreaker):
+    """A breaker whose admissions and reports are written down, with how long they took."""
+
+    def __init__(self, terms: Terms, redis: Redis | str, ledger: Ledger) -> None:
+        super().__init__(
+            expected_exception=UpstreamFailure,
+            redis=redis,
+            on_redis_change=self._changed,
+            **breaker_settings(terms),
+        )
+        self.ledger = ledger
+        self.is_away = False
+
+    def admit(self) -> Admission:
+        call = in_hand.call
+        began = perf_counter()
+        try:
+            admission = super().admit()
+        finally:
+            call.admit_wait += perf_counter() - began
+        call.admission = admission
+        self.ledger.write(
+            "R",
+            call.number,
+            admission.token,
+            admission.epoch,
+            int(admission.is_local),
+            int(admission.is_probe),
+        )
+        return admission
+
+    def report(self, admission: Admission, outcome: Outcome, error: BaseException | None = None) -> None:
+        call = in_hand.call
+        self.ledger.write("E", call.number, Outcome(outcome).value, true_time())
+        began = perf_counter()
+        try:
+            super().report(admission, outcome, error)
+        finally:
+            call.report_wait += perf_counter() - began
+
+    def _changed(self, available: bool) -> None:
+        self.is_away = not available
+        self.ledger.write("W", self.name, int(available), true_time())
+
+
+_names = {script(name).sha: name for name in SCRIPTS} | {script(name).source: name for name in SCRIPTS}
+_asks = itertools.count()
+unconfirmed: set[str] = set()
+"""Settlements that were sent and not answered yet."""
+
+
+def observe_link(ledger: Callable[[], Ledger]) -> None:
+    """Write down what goes to Redis from now on, into the ledger that this process has at that time."""
+    unobserved = Link.run
+
+    def run(link: Link, *words: str | int, deadline: float) -> Any:
+        name = _names.get(str(words[1])) if words[0] in {"EVALSHA", "EVAL"} else None
+        if name not in {"admit", "report", "settle"}:
+            return unobserved(link, *words, deadline=deadline)
+        arguments = [str(word) for word in words[FIRST_ARGUMENT:]]
+        circuit = str(words[3]).partition("{")[2].rstrip("}")
+        begin, end = _lines(name, circuit, arguments)
+        if begin is not None:
+            ledger().write(*begin, true_time())
+        if name == "settle":
+            unconfirmed.add(arguments[0])
+        verdict, epoch = "unanswered", "0"
+        try:
+            reply = unobserved(link, *words, deadline=deadline)
+            verdict = reply[0].decode()
+            epoch = reply[3].decode() if name == "admit" else "0"
+            if verdict in {"settled", "repeated"}:
+                unconfirmed.discard(arguments[0])
+        except NoScriptError:
+            verdict = "noscript"
+            raise
+        except Exception as error:
+            verdict = "unsent" if _was_not_sent(error) else "unanswered"
+            raise
+        finally:
+            ledger().write(*end, verdict, *((epoch,) if name == "admit" else ()), true_time())
+        return reply
+
+    setattr(Link, "run", run)  # noqa: B010 - the type of an assignment could not be told
+
+
+def _lines(name: str, circuit: str, arguments: list[str]) -> tuple[list[object] | None, list[object]]:
+    if name == "admit":
+        ask = next(_asks)
+        return ["T", ask, in_hand.call.number, arguments[0], circuit], ["A", ask]
+    if name == "settle":
+        return ["B", circuit, arguments[0], *arguments[3:8]], ["C", arguments[0]]
+    return None, ["V", arguments[0]]
+
+
+def _was_not_sent(error: Exception) -> bool:
+    """Return whether the command surely never left: no connection was to be had."""
+    text = str(error)
+    return text.startswith(("Error 111", "No connection available", "an earlier try", "no time left"))
