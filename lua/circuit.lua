@@ -59,19 +59,25 @@ local function tally(field, by)
   end
 end
 
--- An event that cannot be written must not undo what it tells of.
+-- A key of another type in place of the events must not undo what they tell of.
 local function record(from, to, why, who, details)
   local reply = redis.pcall('XADD', events_key, 'MAXLEN', whole(EVENTS_KEPT), '*',
     'from', from, 'to', to, 'why', why, 'who', who, unpack(details or {}))
   if type(reply) == 'table' and reply.err then
+    if not string.find(reply.err, 'WRONGTYPE') then
+      error(reply.err)
+    end
     unreadable[#unreadable + 1] = events_key
   end
 end
 
 -- Whether an event says `name` = `value`. Only for what is rare: it looks through the whole history.
 local function is_recorded(name, value)
-  -- An error's table has no list part: a history that cannot be read says nothing.
-  for _, event in ipairs(redis.pcall('XREVRANGE', events_key, '+', '-')) do
+  local history = redis.pcall('XREVRANGE', events_key, '+', '-')
+  if history.err and not string.find(history.err, 'WRONGTYPE') then
+    error(history.err)
+  end
+  for _, event in ipairs(history) do
     for slot = 1, #event[2], 2 do
       if event[2][slot] == name and event[2][slot + 1] == value then
         return true

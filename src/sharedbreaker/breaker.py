@@ -122,7 +122,7 @@ class CircuitBreaker:
             name,
             settings,
             shared,
-            link.guard,
+            link.guard_of_circuit(),
             on_redis_error=on_redis_error,
             on_redis_change=on_redis_change,
         )

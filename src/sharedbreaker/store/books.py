@@ -20,6 +20,8 @@ class Books:
         """Ends of calls that Redis admitted: no more than were in flight when it went away."""
         self.away_ms = 0
         """How long Redis could not be asked, since the last settlement."""
+        self.settled_calls = 0
+        """Calls that Redis was told of since it was last away, for the log."""
         self._outcomes: Counter[Outcome] = Counter()
         self._rejected = 0
         self._unanswered_tokens: deque[str] = deque(maxlen=MOST_UNANSWERED_TOKENS)
@@ -68,4 +70,6 @@ class Books:
 
     def confirm(self) -> None:
         """Take note that what was sent has arrived."""
+        if self._sent is not None:
+            self.settled_calls += sum(self._sent.outcomes.values()) + self._sent.rejected
         self._sent = None

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class Attempt(Generic[T]):
-    """Something done in a thread of its own, for whoever waits no longer than so many seconds.
+    """Something done in a thread of its own, for whoever waits for it, each no longer than so many seconds.
 
     Args:
         do: what is done.
@@ -31,6 +31,7 @@ class Attempt(Generic[T]):
         self._undo = undo
         self._lock = threading.Lock()
         self._ended = threading.Event()
+        self._started = False
         self._given_up = False
         self._result: list[T] = []
         self._error: BaseException | None = None
@@ -38,7 +39,10 @@ class Attempt(Generic[T]):
 
     def wait(self, timeout: float | None) -> T:
         """Do it; return its result, raise its error, or raise redis-py's TimeoutError after ``timeout``."""
-        self._thread.start()
+        with self._lock:
+            if not self._started:
+                self._started = True
+                self._thread.start()
         self._ended.wait(timeout)
         with self._lock:
             if not self._ended.is_set():

@@ -9,6 +9,8 @@ from typing import Any
 import redis
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisClusterException
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
@@ -22,12 +24,14 @@ _NOT_OURS = ("host", "port", "path", "connection_pool", "redis_connect_func", "r
 # Before redis-py 6, `retry` spoke of a node's connections, and the client itself repeated three times.
 _RETRIES_APART = int(redis.__version__.partition(".")[0]) < 6  # noqa: PLR2004
 
+_LOST = (RedisConnectionError, RedisTimeoutError, RedisClusterException, OSError)
+
 
 class ClusterLink(ForgetsAtFork):
     """One Redis Cluster."""
 
     def __init__(self, cluster: RedisCluster, timeout: float, retry_interval: float) -> None:
-        self.guard = Guard(retry_interval)
+        self._retry_interval = retry_interval
         self._timeout = timeout
         self._nodes = [(node.host, node.port) for node in cluster.get_nodes()]
         self._settings = {
@@ -42,7 +46,12 @@ class ClusterLink(ForgetsAtFork):
         """Drop the connections."""
         self._cluster: RedisCluster | None = None
         self._lock = threading.Lock()
-        self._attempt: Attempt[Any] | None = None
+        self._connecting: Attempt[RedisCluster] | None = None
+        self._in_trouble = False
+
+    def guard_of_circuit(self) -> Guard:
+        """Return the guard of one circuit: its own, since another's master may be away while its is there."""
+        return Guard(self._retry_interval)
 
     @property
     def address(self) -> str:
@@ -54,27 +63,27 @@ class ClusterLink(ForgetsAtFork):
         return time.monotonic() + self._timeout
 
     def run(self, *words: str | int, deadline: float) -> Any:
-        """Run one command on the node that owns its keys, until ``deadline``. Raises what redis-py raises.
-
-        While the nodes answer, the deadline is looked at only before: a node's timeout bounds the rest.
-        """
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise RedisTimeoutError(f"no time left of {self._timeout} seconds")
+        """Run one command on the node that owns its keys, until ``deadline``. Raises what redis-py raises."""
         cluster = self._cluster
-        if cluster is not None and not self.guard.is_away:
-            return cluster.execute_command(*words)
-        # Looking for the nodes of a Cluster that is away may take a timeout for each of them.
-        with self._lock:
-            if self._attempt is not None and self._attempt.is_under_way:
-                raise RedisTimeoutError("an earlier try to reach the Cluster has not ended yet")
-            attempt = self._attempt = Attempt(lambda: self._connected().execute_command(*words))
-        return attempt.wait(left)
+        if cluster is None:
+            cluster = self._attempt_to_connect().wait(deadline - time.monotonic())
+        if not self._in_trouble:
+            try:
+                return cluster.execute_command(*words)
+            except _LOST:
+                self._in_trouble = True
+                raise
+        # To look for the nodes of a Cluster in trouble may take a timeout for each of them.
+        attempt = Attempt(lambda: cluster.execute_command(*words))
+        reply = attempt.wait(deadline - time.monotonic())
+        self._in_trouble = False
+        return reply
 
-    def _connected(self) -> RedisCluster:
-        if self._cluster is None:
-            self._cluster = self._connect()
-        return self._cluster
+    def _attempt_to_connect(self) -> Attempt[RedisCluster]:
+        with self._lock:
+            if self._connecting is None or not self._connecting.is_under_way:
+                self._connecting = Attempt(self._connect)
+            return self._connecting
 
     def _connect(self) -> RedisCluster:
         settings: dict[str, Any] = {
@@ -87,8 +96,9 @@ class ClusterLink(ForgetsAtFork):
         }
         if _RETRIES_APART:
             settings["cluster_error_retry_attempts"] = 0
-        return RedisCluster(
+        self._cluster = RedisCluster(
             startup_nodes=[ClusterNode(host, port) for host, port in self._nodes],
             retry=Retry(NoBackoff(), 0),
             **settings,
         )
+        return self._cluster

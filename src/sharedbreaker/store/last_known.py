@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from sharedbreaker.circuit.admission import AdmissionReading
+from sharedbreaker.circuit.control import Act
 from sharedbreaker.circuit.rules import Circuit
-from sharedbreaker.circuit.settings import Settings
+from sharedbreaker.circuit.settings import Settings, milliseconds_in
 from sharedbreaker.circuit.state import TRANSITION_NAMED, CircuitMode, CircuitState
 from sharedbreaker.store.clock import now_us
 
@@ -37,6 +40,16 @@ class LastKnown:
         if moved:
             self.state = TRANSITION_NAMED[moved].after
             self._open_until_us = now_us() + self._open_timeout_us
+
+    def remember_act(self, act: Act, seconds: float | timedelta | None) -> None:
+        """Take note of a manual act of this process that was carried out."""
+        if act is Act.FORCE_OPEN:
+            self.state, self.mode = CircuitState.OPEN, CircuitMode.HELD_OPEN
+            hold_us = None if seconds is None else milliseconds_in("seconds", seconds) * 1000
+            self._open_until_us = None if hold_us is None else now_us() + hold_us
+        elif act is not Act.ENABLE or self.mode is CircuitMode.DISABLED:
+            self.state = CircuitState.CLOSED
+            self.mode = CircuitMode.DISABLED if act is Act.DISABLE else CircuitMode.AUTOMATIC
 
     def begin(self, circuit: Circuit) -> None:
         """Start ``circuit`` from here: an opening lasts for the rest of its time."""

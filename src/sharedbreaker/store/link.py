@@ -55,9 +55,13 @@ class Link:
     """One Redis, alone or behind Sentinel."""
 
     def __init__(self, pool: ConnectionPool, timeout: float, retry_interval: float) -> None:
-        self.guard = Guard(retry_interval)
+        self._guard = Guard(retry_interval)
         self._pool = pool
         self._timeout = timeout
+
+    def guard_of_circuit(self) -> Guard:
+        """Return the guard of a circuit that lives there: one for all, since they share one server."""
+        return self._guard
 
     @property
     def address(self) -> str:
@@ -89,6 +93,7 @@ class Link:
             return connection.read_response()
         except ReadOnlyError:
             # A master that was demoted keeps its connections open: only a new one may find its successor.
+            connection.disconnect()
             self._pool.disconnect(inuse_connections=False)
             raise
         except ResponseError:

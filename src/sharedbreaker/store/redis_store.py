@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import itertools
 import logging
+import re
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Protocol, TypeVar
 
 from redis import RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, ReadOnlyError
+from redis.exceptions import NoScriptError, ReadOnlyError, RedisClusterException
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from sharedbreaker.circuit.admission import AdmissionReading, admission_arguments, read_admission
@@ -36,11 +38,12 @@ from sharedbreaker.store.cluster_link import ClusterLink
 from sharedbreaker.store.keys import Keys
 from sharedbreaker.store.link import Link
 from sharedbreaker.store.process import ForgetsAtFork, call_forget_in_children, this_process
-from sharedbreaker.store.scripts import script
+from sharedbreaker.store.scripts import Script, script
 
 logger = logging.getLogger("sharedbreaker")
 
 SCHEMA = "1"
+SECONDS_BETWEEN_REGISTRATIONS = 60.0
 
 
 # How Redis begins an answer that speaks of the server's condition and not of a key's. Scripts that run into
@@ -49,8 +52,12 @@ _SERVER_CONDITIONS = (
     "BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "MISCONF", "NOAUTH", "NOPERM", "NOREPLICAS",
     "OOM", "READONLY", "TRYAGAIN", "UNKILLABLE", "WRONGPASS", "MOVED", "ASK",
 )  # fmt: skip
+UNANSWERED = (RedisError, RedisClusterException, OSError)
 _TOO_OLD = ("unknown command", "unknown redis command", "non deterministic")
 _DENIED_IN_SCRIPT = "can't run this command"
+_LINE_OF_SCRIPT = re.compile(r"@user_script:(\d+)")
+_COMMAND_IN_LUA = re.compile(r"redis\.p?call\('(\w+)'")
+_DENIED_KEYS = ("access a key", "access at least one of the keys", "no permissions to access")
 
 
 class _Reading(Protocol):
@@ -82,6 +89,8 @@ class RedisStore(ForgetsAtFork):
     def forget(self) -> None:
         """Start as a process that has declared nothing."""
         self._declared = False
+        self._registered = False
+        self._register_at = 0.0
         self._told: set[str] = set()
 
     def admit(self, token: str) -> AdmissionReading:
@@ -142,18 +151,26 @@ class RedisStore(ForgetsAtFork):
                 "are declared; look for something that deletes or rewrites this key"
             )
         self._tell(reading.unreadable)
+        if not self._registered and time.monotonic() >= self._register_at:
+            self._register(deadline)
         return reading
 
     def _declare(self, deadline: float) -> None:
         settings = [part for field in self._settings.fields().items() for part in field]
         arguments = (this_process().who, SCHEMA, *settings)
         self._tell(self._run("declare", arguments, lambda reply: tuple(map(text, reply[1:])), deadline))
+        self._declared = True
+        self._registered = False
+
+    def _register(self, deadline: float) -> None:
+        # The list is for people to find circuits by, and in a Cluster another master may keep it: no call
+        # needs it, so none fails for it, and it is tried seldom.
         try:
             self._command("SADD", self._keys.registry, self._name, deadline=deadline)
-        except CircuitUnusableError as error:
-            # It is a list for people to find circuits by; no call needs it.
-            logger.warning("%s; key %r must be a set", error, self._keys.registry)
-        self._declared = True
+            self._registered = True
+        except StoreError as error:
+            self._register_at = time.monotonic() + SECONDS_BETWEEN_REGISTRATIONS
+            logger.warning("%s; circuit %r is not in the list %r", error, self._name, self._keys.registry)
 
     def _run_twice(
         self,
@@ -179,9 +196,12 @@ class RedisStore(ForgetsAtFork):
         try:
             reply = self._link.run("EVALSHA", lua.sha, len(keys), *keys, *arguments, deadline=deadline)
         except NoScriptError:
-            reply = self._command("EVAL", lua.source, len(keys), *keys, *arguments, deadline=deadline)
-        except (RedisError, OSError) as error:
-            raise self._store_error(error) from error
+            try:
+                reply = self._link.run("EVAL", lua.source, len(keys), *keys, *arguments, deadline=deadline)
+            except UNANSWERED as error:
+                raise self._store_error(error, lua) from error
+        except UNANSWERED as error:
+            raise self._store_error(error, lua) from error
         try:
             return read(reply)
         except (ValueError, TypeError, KeyError, IndexError) as error:
@@ -193,19 +213,19 @@ class RedisStore(ForgetsAtFork):
     def _command(self, *words: str | int, deadline: float) -> Any:
         try:
             return self._link.run(*words, deadline=deadline)
-        except (RedisError, OSError) as error:
+        except UNANSWERED as error:
             raise self._store_error(error) from error
 
-    def _store_error(self, error: Exception) -> StoreError:
+    def _store_error(self, error: Exception, lua: Script | None = None) -> StoreError:
         if _is_outage(error):
             return StoreError(
                 f"circuit {self._name!r}: Redis at {self._link.address} could not be asked about "
-                f"{self._keys.circuit!r}: {type(error).__name__}: {error}{_hint(error)}"
+                f"{self._keys.circuit!r}: {type(error).__name__}: {error}{_hint(error, lua)}"
             )
         return CircuitUnusableError(
             f"circuit {self._name!r}: Redis at {self._link.address} answers, but not for this circuit; look "
             f"at its keys {', '.join(map(repr, self._keys.of_script))}: {type(error).__name__}: {error}"
-            f"{_hint(error)}"
+            f"{_hint(error, lua)}"
         )
 
     def _tell(self, unreadable: tuple[str, ...]) -> None:
@@ -221,7 +241,13 @@ class RedisStore(ForgetsAtFork):
                 )
 
 
-def _hint(error: Exception) -> str:
+def _hint(error: Exception, lua: Script | None) -> str:
+    line = _LINE_OF_SCRIPT.search(str(error))
+    if lua is not None and line is not None and _DENIED_IN_SCRIPT in str(error):
+        # Redis says only where the script stood; the command is on that line.
+        command = _COMMAND_IN_LUA.search(lua.source.splitlines()[int(line[1]) - 1])
+        if command is not None:
+            return f"; the user may not run {command[1]}"
     if type(error).__name__ in {"MovedError", "AskError"}:
         return "; this server is part of a Redis Cluster: hand in a redis.RedisCluster client"
     if any(sign in str(error).lower() for sign in _TOO_OLD):
@@ -234,6 +260,8 @@ def _is_outage(error: Exception) -> bool:
     if isinstance(error, (RedisConnectionError, RedisTimeoutError, ReadOnlyError, OSError)):
         return True
     text = str(error)
+    if any(sign in text.lower() for sign in _DENIED_KEYS):
+        return False
     if type(error).__name__ in {
         "AskError",
         "MasterDownError",

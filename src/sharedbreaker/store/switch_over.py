@@ -133,6 +133,7 @@ class SwitchOverStore(ForgetsAtFork):
                 f"{error}. No answer says that {act} was carried out. It needs Redis, because it speaks to "
                 "the whole fleet: try again when Redis answers. Until then each process decides by itself."
             ) from error
+        self._last_known.remember_act(act, seconds)
         self._answered()
         return reading
 
@@ -149,7 +150,9 @@ class SwitchOverStore(ForgetsAtFork):
             self._lost(error)
             raise
         self._answered()
-        return dataclasses.replace(snapshot, unwritten_calls=self._books.calls)
+        # Redis may answer what only reads, and take no call: then this process still decides by itself.
+        is_away = self._away_since_us is not None
+        return dataclasses.replace(snapshot, redis_available=not is_away, unwritten_calls=self._books.calls)
 
     def snapshot_alone(self) -> Snapshot:
         """Look at what this process decides by, while Redis cannot be asked."""
@@ -160,22 +163,24 @@ class SwitchOverStore(ForgetsAtFork):
 
     def settle_at_exit(self) -> bool:
         """Tell Redis what it is owed, in one bounded try; return False where that failed."""
-        if self._books.is_settled:
-            return True
-        with self._lock:
-            if self._away_since_us is not None:
-                self._books.away_ms += (now_us() - self._away_since_us) // 1000
-        return self._settle(SECONDS_FOR_SETTLER)
+        return self._books.is_settled or self._settle(SECONDS_FOR_SETTLER)
 
     def _may_ask(self) -> bool:
         return self._guard.may_ask() and self._own_guard.may_ask()
 
     def _circuit_alone(self) -> Circuit:
-        """Return this process' own circuit, begun from the last that was known of the shared one."""
-        if self._local is None:
-            self._local = Circuit(self._name, self._settings.fields(), now_us())
-            self._last_known.begin(self._local)
-        return self._local
+        """Return this process' own circuit, begun from the last that was known of the shared one.
+
+        It lasts until Redis is back. Who only wants to look, or was overtaken by its return, gets one to
+        throw away.
+        """
+        if self._local is not None:
+            return self._local
+        circuit = Circuit(self._name, self._settings.fields(), now_us())
+        self._last_known.begin(circuit)
+        if self._away_since_us is not None:
+            self._local = circuit
+        return circuit
 
     def _admit_alone(self) -> AdmissionReading:
         self._go_alone()
@@ -203,7 +208,7 @@ class SwitchOverStore(ForgetsAtFork):
             return self._local.report(now_us(), report, this_process().who).transition
 
     def _go_alone(self) -> None:
-        if self._away_since_us is not None:
+        if self._away_since_us is not None or not self._is_away():
             return
         with self._lock:
             is_new = self._away_since_us is None
@@ -218,48 +223,54 @@ class SwitchOverStore(ForgetsAtFork):
         if self._may_log("lost"):
             logger.warning("%s; until it answers, on_redis_error=%r decides", error, self._on_redis_error)
 
+    def _is_away(self) -> bool:
+        return self._guard.is_away or self._own_guard.is_away
+
     def _answered(self) -> None:
-        guards_are_calm = not (self._guard.is_away or self._own_guard.is_away)
-        if self._away_since_us is None and self._books.is_settled and guards_are_calm:
-            return
+        """Take note of an answer. Redis is back when it has also taken what it is owed."""
+        if not self._books.is_settled:
+            self._settle_soon()
+        elif self._away_since_us is not None or self._is_away():
+            self._return_to_redis()
+
+    def _return_to_redis(self) -> None:
         self._guard.answered()
         self._own_guard.answered()
         for store in self._served_by_the_same_guard():
             store._come_back()  # noqa: SLF001 - one of us
-        self._settle_soon()
 
     def _served_by_the_same_guard(self) -> list[SwitchOverStore]:
-        return [
-            store
-            for store in _stores_alive()
-            if store._guard is self._guard and not store._own_guard.is_away  # noqa: SLF001 - one of us
-        ]
+        return [store for store in _stores_alive() if store._guard is self._guard]  # noqa: SLF001 - one of us
 
     def _settle_soon(self) -> None:
         self._guard.settle_soon(self._settle_all)
 
     def _settle_all(self) -> None:
-        # Where one could not be told, neither can the others.
         for store in self._served_by_the_same_guard():
-            if not store._books.is_settled and not store._settle():  # noqa: SLF001 - one of us
+            told = store._books.is_settled or store._settle()  # noqa: SLF001 - one of us
+            # Where Redis could not be told of one circuit, it cannot be told of the others.
+            if not told and not store._own_guard.is_away:  # noqa: SLF001 - one of us
                 return
+        if self._books.is_settled:
+            self._return_to_redis()
 
     def _come_back(self) -> None:
         with self._lock:
             since_us = self._away_since_us
-            if since_us is None:
+            if since_us is None or self._own_guard.is_away:
                 return
             away_us = now_us() - since_us
             self._away_since_us = None
             self._local = None
-            self._books.away_ms += away_us // 1000
-            calls = self._books.calls
+            calls = self._books.settled_calls
+            self._books.settled_calls = 0
+            self._books.away_ms = away_us // 1000
         if self._may_log("answered"):
             logger.warning(
-                "circuit %r: Redis answers again after %.1f s; %d calls of this process are added to it",
+                "circuit %r: Redis answers again; it was told of the %d calls that were decided here in %.1f s",
                 self._name,
-                away_us / 1_000_000,
                 calls,
+                away_us / 1_000_000,
             )
         self._announce(available=True)
 
@@ -270,6 +281,8 @@ class SwitchOverStore(ForgetsAtFork):
         try:
             self._settle_reports()
             with self._lock:
+                if self._away_since_us is not None:
+                    self._books.away_ms = (now_us() - self._away_since_us) // 1000
                 settlement = self._books.next_settlement(this_process().new_token)
             if settlement is not None:
                 self._shared.settle(settlement)
