@@ -48,11 +48,12 @@ local function answer(reply)
   return reply
 end
 
+-- Any other error than the expected one is raised by asking again, so that Redis words it and tells where.
 local function tally(field, by)
   local reply = redis.pcall('HINCRBY', circuit_key, field, whole(by))
   if type(reply) == 'table' and reply.err then
     if not string.find(reply.err, 'integer') and not string.find(reply.err, 'overflow') then
-      error(reply.err)
+      redis.call('HINCRBY', circuit_key, field, whole(by))
     end
     unreadable[#unreadable + 1] = field
     redis.call('HSET', circuit_key, field, whole(by))
@@ -61,11 +62,12 @@ end
 
 -- A key of another type in place of the events must not undo what they tell of.
 local function record(from, to, why, who, details)
-  local reply = redis.pcall('XADD', events_key, 'MAXLEN', whole(EVENTS_KEPT), '*',
-    'from', from, 'to', to, 'why', why, 'who', who, unpack(details or {}))
+  local event = { 'XADD', events_key, 'MAXLEN', whole(EVENTS_KEPT), '*',
+    'from', from, 'to', to, 'why', why, 'who', who, unpack(details or {}) }
+  local reply = redis.pcall(unpack(event))
   if type(reply) == 'table' and reply.err then
     if not string.find(reply.err, 'WRONGTYPE') then
-      error(reply.err)
+      redis.call('XADD', unpack(event, 2))
     end
     unreadable[#unreadable + 1] = events_key
   end
@@ -75,7 +77,7 @@ end
 local function is_recorded(name, value)
   local history = redis.pcall('XREVRANGE', events_key, '+', '-')
   if history.err and not string.find(history.err, 'WRONGTYPE') then
-    error(history.err)
+    redis.call('XREVRANGE', events_key, '+', '-')
   end
   for _, event in ipairs(history) do
     for slot = 1, #event[2], 2 do

@@ -73,11 +73,16 @@ class ClusterLink(ForgetsAtFork):
             except _LOST:
                 self._in_trouble = True
                 raise
-        # To look for the nodes of a Cluster in trouble may take a timeout for each of them.
-        attempt = Attempt(lambda: cluster.execute_command(*words))
-        reply = attempt.wait(deadline - time.monotonic())
+        reply = Attempt(lambda: self._look_again(cluster, words)).wait(deadline - time.monotonic())
         self._in_trouble = False
         return reply
+
+    def _look_again(self, cluster: RedisCluster, words: tuple[str | int, ...]) -> Any:
+        self._look_for_nodes()
+        return cluster.execute_command(*words)
+
+    def _looked_for(self, *_: object, **__: object) -> None:
+        self._in_trouble = True
 
     def _attempt_to_connect(self) -> Attempt[RedisCluster]:
         with self._lock:
@@ -96,9 +101,13 @@ class ClusterLink(ForgetsAtFork):
         }
         if _RETRIES_APART:
             settings["cluster_error_retry_attempts"] = 0
-        self._cluster = RedisCluster(
+        cluster = RedisCluster(
             startup_nodes=[ClusterNode(host, port) for host, port in self._nodes],
             retry=Retry(NoBackoff(), 0),
             **settings,
         )
-        return self._cluster
+        # It may take a timeout for each node, and the client would do it while a call waits.
+        self._look_for_nodes = cluster.nodes_manager.initialize
+        setattr(cluster.nodes_manager, "initialize", self._looked_for)  # noqa: B010 - a method's type
+        self._cluster = cluster
+        return cluster

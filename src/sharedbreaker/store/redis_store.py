@@ -43,7 +43,7 @@ from sharedbreaker.store.scripts import Script, script
 logger = logging.getLogger("sharedbreaker")
 
 SCHEMA = "1"
-SECONDS_BETWEEN_REGISTRATIONS = 60.0
+SECONDS_BETWEEN_REGISTRATIONS = 5.0
 
 
 # How Redis begins an answer that speaks of the server's condition and not of a key's. Scripts that run into

@@ -105,7 +105,7 @@ class SwitchOverStore(ForgetsAtFork):
         """
         if report.admission.is_local:
             moved = self._report_alone(report)
-            if self._away_since_us is None:
+            if not self._is_away():
                 self._settle_soon()
             return moved
         if self._may_ask():
@@ -149,8 +149,9 @@ class SwitchOverStore(ForgetsAtFork):
         except StoreError as error:
             self._lost(error)
             raise
-        self._answered()
         # Redis may answer what only reads, and take no call: then this process still decides by itself.
+        if not self._books.is_settled:
+            self._settle_soon()
         is_away = self._away_since_us is not None
         return dataclasses.replace(snapshot, redis_available=not is_away, unwritten_calls=self._books.calls)
 
@@ -251,8 +252,7 @@ class SwitchOverStore(ForgetsAtFork):
             # Where Redis could not be told of one circuit, it cannot be told of the others.
             if not told and not store._own_guard.is_away:  # noqa: SLF001 - one of us
                 return
-        if self._books.is_settled:
-            self._return_to_redis()
+        self._return_to_redis()
 
     def _come_back(self) -> None:
         with self._lock:
@@ -267,7 +267,7 @@ class SwitchOverStore(ForgetsAtFork):
             self._books.away_ms = away_us // 1000
         if self._may_log("answered"):
             logger.warning(
-                "circuit %r: Redis answers again; it was told of the %d calls that were decided here in %.1f s",
+                "circuit %r: Redis answers again; it was told of %d calls that were decided here in %.1f s",
                 self._name,
                 calls,
                 away_us / 1_000_000,
