@@ -7,7 +7,8 @@ import os
 import secrets
 import socket
 from collections.abc import Callable
-from weakref import WeakSet
+
+from sharedbreaker.store.members import Members
 
 
 class Process:
@@ -27,7 +28,7 @@ class Process:
 class _Current:
     def __init__(self) -> None:
         self.process = Process()
-        self.after_fork: WeakSet[ForgetsAtFork] = WeakSet()
+        self.after_fork: Members[ForgetsAtFork] = Members()
 
 
 class ForgetsAtFork:
@@ -53,7 +54,7 @@ def call_forget_in_children(something: ForgetsAtFork) -> None:
 
 def _start_anew() -> None:
     _current.process = Process()
-    for something in list(_current.after_fork):
+    for something in _current.after_fork.alive():
         something.forget()
 
 

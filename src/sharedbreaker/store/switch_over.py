@@ -10,11 +10,9 @@ import atexit
 import dataclasses
 import logging
 import threading
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Literal
-from weakref import ReferenceType, ref
 
 from sharedbreaker.circuit.admission import Admission, AdmissionReading
 from sharedbreaker.circuit.control import Act, ControlReading
@@ -28,13 +26,14 @@ from sharedbreaker.store.books import Books
 from sharedbreaker.store.clock import now_us
 from sharedbreaker.store.guard import Guard
 from sharedbreaker.store.last_known import LastKnown
+from sharedbreaker.store.members import Members
 from sharedbreaker.store.process import ForgetsAtFork, call_forget_in_children, this_process
+from sharedbreaker.store.quiet_log import QuietLog
 from sharedbreaker.store.redis_store import RedisStore
 
 logger = logging.getLogger("sharedbreaker")
 
 OnRedisError = Literal["local", "allow", "reject"]
-SECONDS_BETWEEN_LOGS = 60.0
 SECONDS_FOR_SETTLER = 1.0
 
 
@@ -67,8 +66,7 @@ class SwitchOverStore(ForgetsAtFork):
         self._on_redis_change = on_redis_change
         self.forget()
         call_forget_in_children(self)
-        key = id(self)
-        _stores[key] = ref(self, lambda _: _stores.pop(key, None))
+        _stores.add(self)
 
     def forget(self) -> None:
         """Start as a process that owes nothing and has never asked."""
@@ -80,7 +78,7 @@ class SwitchOverStore(ForgetsAtFork):
         self._local: Circuit | None = None
         self._away_since_us: int | None = None
         self._last_known = LastKnown(self._settings)
-        self._log_after = dict.fromkeys(("lost", "answered"), 0.0)
+        self._log = QuietLog()
 
     def admit(self) -> AdmissionReading:
         """Answer whether a call may run. Never raises StoreError."""
@@ -221,8 +219,9 @@ class SwitchOverStore(ForgetsAtFork):
     def _lost(self, error: StoreError) -> None:
         guard = self._own_guard if isinstance(error, CircuitUnusableError) else self._guard
         guard.failed()
-        if self._may_log("lost"):
-            logger.warning("%s; until it answers, on_redis_error=%r decides", error, self._on_redis_error)
+        self._log.warning(
+            "lost", "%s; until it answers, on_redis_error=%r decides", error, self._on_redis_error
+        )
 
     def _is_away(self) -> bool:
         return self._guard.is_away or self._own_guard.is_away
@@ -241,7 +240,7 @@ class SwitchOverStore(ForgetsAtFork):
             store._come_back()  # noqa: SLF001 - one of us
 
     def _served_by_the_same_guard(self) -> list[SwitchOverStore]:
-        return [store for store in _stores_alive() if store._guard is self._guard]  # noqa: SLF001 - one of us
+        return [store for store in _stores.alive() if store._guard is self._guard]  # noqa: SLF001 - one of us
 
     def _settle_soon(self) -> None:
         self._guard.settle_soon(self._settle_all)
@@ -265,13 +264,13 @@ class SwitchOverStore(ForgetsAtFork):
             calls = self._books.settled_calls
             self._books.settled_calls = 0
             self._books.away_ms = away_us // 1000
-        if self._may_log("answered"):
-            logger.warning(
-                "circuit %r: Redis answers again; it was told of %d calls that were decided here in %.1f s",
-                self._name,
-                calls,
-                away_us / 1_000_000,
-            )
+        self._log.warning(
+            "answered",
+            "circuit %r: Redis answers again; it was told of %d calls that were decided here in %.1f s",
+            self._name,
+            calls,
+            away_us / 1_000_000,
+        )
         self._announce(available=True)
 
     def _settle(self, seconds_to_wait: float = 0.0) -> bool:
@@ -308,14 +307,6 @@ class SwitchOverStore(ForgetsAtFork):
                     self._books.reports.appendleft(report)
                 raise
 
-    def _may_log(self, what: str) -> bool:
-        with self._lock:
-            now = time.monotonic()
-            may_log = now >= self._log_after[what]
-            if may_log:
-                self._log_after[what] = now + SECONDS_BETWEEN_LOGS
-            return may_log
-
     def _announce(self, *, available: bool) -> None:
         if self._on_redis_change is None:
             return
@@ -326,16 +317,11 @@ class SwitchOverStore(ForgetsAtFork):
 
 
 _ALLOWED = Admission("", "", is_local=True)
-# Copying a dict's values is one step, also while another thread makes or drops a breaker.
-_stores: dict[int, ReferenceType[SwitchOverStore]] = {}
-
-
-def _stores_alive() -> list[SwitchOverStore]:
-    return [store for reference in list(_stores.values()) if (store := reference()) is not None]
+_stores: Members[SwitchOverStore] = Members()
 
 
 @atexit.register
 def _settle_at_exit() -> None:
-    for store in _stores_alive():
+    for store in _stores.alive():
         if not store.settle_at_exit():
             return
