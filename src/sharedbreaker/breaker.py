@@ -68,7 +68,7 @@ class CircuitBreaker:
             in this process, begun from the last state known. ``"allow"``: every call runs.
             ``"reject"``: no call runs. What happened meanwhile is added to Redis when it answers.
         on_redis_change: called with False when this process loses Redis and with True when it has it
-            again. An exception in it changes nothing.
+            again, in whichever thread notices. An exception in it changes nothing.
         prefix: what the keys in Redis begin with. Default ``sharedbreaker``.
 
     Raises:

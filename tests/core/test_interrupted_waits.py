@@ -1,0 +1,45 @@
+"""A caller that is interrupted while it waits for Redis, as by a signal or a worker's abort."""
+
+from __future__ import annotations
+
+import pytest
+from circuit_in_redis import CircuitInRedis, fail, new_breaker, succeed
+from redis import Redis
+
+from sharedbreaker.store.link import Link
+
+
+def interrupt_after(monkeypatch: pytest.MonkeyPatch, place: int) -> None:
+    """Let the command at ``place`` from now on reach Redis, and raise before its answer is read."""
+    run = Link.run
+    commands = iter(range(1000))
+
+    def interrupted(link: Link, *words: str | int, deadline: float) -> object:
+        reply = run(link, *words, deadline=deadline)
+        if next(commands) == place:
+            raise SystemExit
+        return reply
+
+    monkeypatch.setattr(Link, "run", interrupted)
+
+
+@pytest.mark.parametrize("place", [0, 1], ids=["admission", "report"])
+def test_interrupted_probe_gives_its_place_back(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch, place: int
+) -> None:
+    """A probe that is interrupted while it asks or reports does not hold its place until its lease ends."""
+    breaker = new_breaker(redis, success_threshold=1, failure_threshold=1)
+    fail(breaker)
+    circuit = CircuitInRedis(redis)
+    circuit.end_open_period()
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, place)
+        with pytest.raises(SystemExit):
+            succeed(breaker)
+
+    assert breaker.get_metrics()["calls_in_flight"] == 1 - place
+    breaker._store.settle_at_exit()
+
+    assert circuit.leases() == {}
+    succeed(breaker)
+    assert circuit.field("state") == "closed"
