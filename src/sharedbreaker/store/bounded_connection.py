@@ -7,14 +7,20 @@ them leaves in time. Connections are made seldom; the thread is nothing on a cal
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Callable
+from contextvars import ContextVar
 from functools import cache
 from typing import Any, Generic, TypeVar
 
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 T = TypeVar("T")
+
+# The monotonic moment by which a connection that is made in this thread or task is of use to nobody.
+give_up_at: ContextVar[float] = ContextVar("sharedbreaker_give_up_at", default=math.inf)
 
 
 class Attempt(Generic[T]):
@@ -77,7 +83,7 @@ class Attempt(Generic[T]):
 
 @cache
 def bounded(connection_class: type[Any]) -> type[Any]:
-    """Return a subclass of a redis-py connection class whose `connect` ends in `socket_connect_timeout`."""
+    """Return a subclass of a redis-py connection class whose `connect` ends in time, or fails."""
 
     class BoundedConnection(connection_class):  # type: ignore[misc]  # the class is the user's
         _attempt: Attempt[None] | None = None
@@ -90,6 +96,6 @@ def bounded(connection_class: type[Any]) -> type[Any]:
                 raise RedisTimeoutError("an earlier try to connect has not ended yet")
             elif getattr(self, "_sock", None) is None:
                 self._attempt = Attempt(super().connect, lambda _: self.disconnect())
-                self._attempt.wait(self.socket_connect_timeout)
+                self._attempt.wait(min(self.socket_connect_timeout, give_up_at.get() - time.monotonic()))
 
     return BoundedConnection

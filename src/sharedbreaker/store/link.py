@@ -23,7 +23,7 @@ from redis.retry import Retry
 from redis.sentinel import SentinelConnectionPool
 
 from sharedbreaker.circuit.errors import SettingsError
-from sharedbreaker.store.bounded_connection import bounded
+from sharedbreaker.store.bounded_connection import bounded, give_up_at
 from sharedbreaker.store.cluster_link import ClusterLink
 from sharedbreaker.store.guard import Guard
 
@@ -79,6 +79,7 @@ class Link:
 
     def run(self, *words: str | int, deadline: float) -> Any:
         """Run one command, once, until ``deadline``. Raises what redis-py raises."""
+        give_up_at.set(deadline)
         connection = self._pool.get_connection(*_COMMAND_NAME)
         left = deadline - time.monotonic()
         if left < LAST_PART * self._timeout:
