@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+from collections.abc import Callable
 from types import TracebackType
 
 from sharedbreaker.store.scripts import script
@@ -29,6 +30,7 @@ class CuttingProxy:
         self._times = 0
         self._before = False
         self._silently = False
+        self._meanwhile: Callable[[], None] | None = None
         self._sockets: list[socket.socket] = []
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
@@ -38,16 +40,23 @@ class CuttingProxy:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def lose_reply_to(
-        self, name: str, times: int = 1, *, before: bool = False, silently: bool = False
+        self,
+        name: str,
+        times: int = 1,
+        *,
+        before: bool = False,
+        silently: bool = False,
+        meanwhile: Callable[[], None] | None = None,
     ) -> None:
         """Cut the connection when script ``name`` has run and its reply is due, so many times in a row.
 
         ``before``: cut it before the server gets the request, so that the script does not run.
         ``silently``: keep the connection, so that the client waits for as long as it waits.
+        ``meanwhile``: what happens before the client learns of it.
         """
         with self._lock:
             self._marker, self._times = script(name).sha.encode(), times
-            self._before, self._silently = before, silently
+            self._before, self._silently, self._meanwhile = before, silently, meanwhile
 
     def __enter__(self) -> CuttingProxy:
         return self
@@ -97,6 +106,8 @@ class CuttingProxy:
         with contextlib.suppress(OSError):
             while reply := server.recv(CHUNK):
                 if not wanted.is_set():
+                    if self._meanwhile is not None:
+                        self._meanwhile()
                     if self._silently:
                         continue
                     break

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from circuit_in_redis import OPEN_MS, OUTCOME_TALLIES, TRANSITIONS, CircuitInRedis, new_breaker
 from circuit_model import LONG_PROBE_MS, Model
 from hypothesis import HealthCheck, settings
@@ -102,6 +103,15 @@ class History(RuleBasedStateMachine):
         self.circuit.elapse(steps * OPEN_MS // 3)
         self.model.elapse(steps * OPEN_MS // 3)
 
+    @rule(number=st.integers(0, 9))
+    def outage_begins_and_its_open_period_passes(self, number: int) -> None:
+        """So many failures as it takes, and a timeout later: what half-open does is what is wanted most."""
+        if (self.model.state, self.model.mode) == ("closed", "automatic"):
+            while self.model.state == "closed":
+                self.call(number, Outcome.FAILURE)
+            self.time_passes(3)
+            self.call_begins(number)
+
     @rule(number=st.integers(0, 9), ends=st.booleans())
     def operator_holds_it_open(self, number: int, *, ends: bool) -> None:
         self.worker(number).force_open(seconds=HOLD_MS / 1000 if ends else None)
@@ -173,6 +183,7 @@ class History(RuleBasedStateMachine):
         assert (snapshot.calls_in_flight, snapshot.probes_in_flight) == (len(alive), self.model.probes())
 
 
+@pytest.mark.timeout(600)  # what fails is made as short as it can be, and that takes its time
 def test_redis_agrees_with_the_model_in_any_history(redis: Redis) -> None:
     """State, counts, tallies, transitions, events, epochs and leases are the model's after every step."""
     machine = type("History", (History,), {"redis": redis})

@@ -57,6 +57,19 @@ def test_call_without_a_place_is_told_that_the_probes_are_busy(redis: Redis) -> 
     probe.end()
 
 
+def test_calls_without_a_place_are_tallied_as_rejected(redis: Redis) -> None:
+    """Every call for which there is no place adds one to rejected_calls and to nothing else."""
+    breaker = new_breaker(redis, half_open_max_calls=1)
+    circuit = trip_and_wait(breaker, redis)
+    breaker.admit()
+    before = circuit.fields()
+
+    for _ in range(3):
+        be_rejected(breaker)
+
+    assert circuit.fields() == {**before, "rejected_calls": "3"}
+
+
 def test_success_gives_the_place_back(redis: Redis) -> None:
     """The place of a probe that succeeded is free for the next call."""
     breaker = new_breaker(redis, success_threshold=3, half_open_max_calls=1)

@@ -161,6 +161,38 @@ def test_rejection_whose_reply_is_lost_is_tallied_at_most_once_more(
     assert circuit.number("rejected_calls") in (1, 2)
 
 
+def test_admission_that_is_refused_at_its_second_asking_leaves_no_lease(
+    breaker: CircuitBreaker, proxy: CuttingProxy, redis: Redis
+) -> None:
+    """A call admitted without hearing it, and refused when it asks again, is not on the books as under way."""
+    circuit = CircuitInRedis(redis)
+    proxy.lose_reply_to("admit", meanwhile=lambda: fail(new_breaker(redis), 3))
+
+    be_rejected(breaker)
+
+    assert proxy.lost == 1
+    assert circuit.leases() == {}
+
+
+def test_probe_admitted_at_its_second_asking_is_on_the_books_once(
+    breaker: CircuitBreaker, proxy: CuttingProxy, redis: Redis
+) -> None:
+    """A call admitted in closed without hearing it, and as a probe when it asks again, has one lease."""
+    circuit = CircuitInRedis(redis)
+
+    def trip_and_let_the_period_pass() -> None:
+        trip(new_breaker(redis), redis)
+        circuit.end_open_period()
+
+    proxy.lose_reply_to("admit", meanwhile=trip_and_let_the_period_pass)
+
+    succeed(breaker)
+
+    assert proxy.lost == 1
+    assert circuit.field("success_count") == "1"
+    assert circuit.leases() == {}
+
+
 @pytest.mark.parametrize("name", ["admit", "report"])
 @pytest.mark.parametrize("state", ["closed", "half_open"])
 def test_request_that_never_arrived_is_sent_again(

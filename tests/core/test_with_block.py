@@ -106,6 +106,20 @@ def test_blocks_of_the_same_breaker_nest(redis: Redis) -> None:
     assert metrics["calls_in_flight"] == 0
 
 
+def test_inner_block_of_another_era_ends_its_own_call(redis: Redis) -> None:
+    """A probe's block inside a block of the same breaker from before the trip counts as the probe."""
+    breaker = new_breaker(redis, success_threshold=1)
+
+    with breaker:
+        circuit = trip(breaker, redis)
+        circuit.end_open_period()
+        with breaker:
+            pass
+        assert circuit.field("state") == "closed"
+
+    assert circuit.number("late_results") == 1
+
+
 def test_rejected_inner_block_leaves_the_outer_ones_lease_alone(redis: Redis) -> None:
     """A block that is refused inside a block of the same breaker does not end the outer call."""
     breaker = new_breaker(redis, success_threshold=1, half_open_max_calls=1)

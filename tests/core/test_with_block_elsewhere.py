@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
+import gc
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -125,3 +128,64 @@ def test_late_block_does_not_end_a_probe_in_its_place(redis: Redis, advance: obj
     with pytest.raises(StopIteration):
         next(probe)
     assert circuit.field("state") == "closed"
+
+
+def test_exit_stack_ends_its_blocks_in_their_order(redis: Redis) -> None:
+    """Blocks entered on an ExitStack end like nested ones: the last first, each its own call."""
+    breaker = new_breaker(redis, success_threshold=1)
+
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(breaker)
+        circuit = trip(breaker, redis)
+        circuit.end_open_period()
+        stack.enter_context(breaker)
+
+    assert circuit.transitions() == {"closed_to_open": 1, "open_to_half_open": 1, "half_open_to_closed": 1}
+    assert circuit.number("late_results") == 1
+    assert circuit.leases() == {}
+
+
+def test_exit_stacks_that_interleave_each_end_their_own_block(redis: Redis) -> None:
+    """Blocks on two stacks of one function, ended in the order they began, are all reported."""
+    breaker = new_breaker(redis)
+    first, second = contextlib.ExitStack(), contextlib.ExitStack()
+    first.enter_context(breaker)
+    second.enter_context(breaker)
+
+    first.close()
+    second.close()
+
+    assert breaker.get_metrics()["successful_calls"] == 2
+    assert CircuitInRedis(redis).leases() == {}
+
+
+def test_recursion_ends_every_block(redis: Redis) -> None:
+    """A function that guards itself and calls itself reports each of its blocks once."""
+    breaker = new_breaker(redis)
+
+    def dive(depth: int) -> int:
+        with breaker:
+            return depth if depth == 0 else dive(depth - 1)
+
+    assert dive(20) == 0
+    assert breaker.get_metrics()["successful_calls"] == 21
+    assert CircuitInRedis(redis).leases() == {}
+
+
+def test_breaker_keeps_nothing_of_blocks_that_ended(redis: Redis) -> None:
+    """What a guarded function held can be collected when its block has ended."""
+    breaker = new_breaker(redis)
+
+    class Picture:
+        """Something large."""
+
+    def guarded() -> weakref.ref[Picture]:
+        picture = Picture()
+        with contextlib.suppress(ServiceDownError), breaker:
+            raise ServiceDownError("503")
+        return weakref.ref(picture)
+
+    gone = guarded()
+    gc.collect()
+
+    assert gone() is None
