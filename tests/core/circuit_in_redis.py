@@ -4,10 +4,36 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-import pytest
 from redis import Redis
 
-from sharedbreaker import CircuitBreaker, CircuitBreakerError
+from guarded_calls import (
+    BadRequestError as BadRequestError,
+)
+from guarded_calls import (
+    ServiceDownError as ServiceDownError,
+)
+from guarded_calls import (
+    bad_request as bad_request,
+)
+from guarded_calls import (
+    be_ignored as be_ignored,
+)
+from guarded_calls import (
+    be_rejected as be_rejected,
+)
+from guarded_calls import (
+    fail as fail,
+)
+from guarded_calls import (
+    service_down as service_down,
+)
+from guarded_calls import (
+    succeed as succeed,
+)
+from guarded_calls import (
+    work as work,
+)
+from sharedbreaker import CircuitBreaker
 
 NAME = "orders"
 OPEN_MS = 60_000
@@ -24,14 +50,6 @@ TRANSITIONS = (
 )
 
 
-class ServiceDownError(Exception):
-    """What the guarded service raises when it fails."""
-
-
-class BadRequestError(Exception):
-    """What the guarded service raises when its caller is wrong."""
-
-
 def new_breaker(redis: Redis | str | None, **settings: Any) -> CircuitBreaker:
     """A breaker with thresholds that are quickly reached and times that no test reaches by itself."""
     defaults: dict[str, Any] = {
@@ -45,41 +63,6 @@ def new_breaker(redis: Redis | str | None, **settings: Any) -> CircuitBreaker:
         "redis_timeout": 5,
     }
     return CircuitBreaker(redis=redis, **{**defaults, **settings})
-
-
-def work() -> str:
-    return "done"
-
-
-def service_down() -> str:
-    raise ServiceDownError("503")
-
-
-def bad_request() -> str:
-    raise BadRequestError("400")
-
-
-def succeed(breaker: CircuitBreaker, times: int = 1) -> None:
-    for _ in range(times):
-        assert breaker.call(work) == "done"
-
-
-def fail(breaker: CircuitBreaker, times: int = 1) -> None:
-    for _ in range(times):
-        with pytest.raises(ServiceDownError):
-            breaker.call(service_down)
-
-
-def be_ignored(breaker: CircuitBreaker, times: int = 1) -> None:
-    for _ in range(times):
-        with pytest.raises(BadRequestError):
-            breaker.call(bad_request)
-
-
-def be_rejected(breaker: CircuitBreaker) -> CircuitBreakerError:
-    with pytest.raises(CircuitBreakerError) as caught:
-        breaker.call(work)
-    return caught.value
 
 
 class CircuitInRedis:

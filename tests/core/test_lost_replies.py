@@ -164,7 +164,7 @@ def test_rejection_whose_reply_is_lost_is_tallied_at_most_once_more(
 def test_admission_that_is_refused_at_its_second_asking_leaves_no_lease(
     breaker: CircuitBreaker, proxy: CuttingProxy, redis: Redis
 ) -> None:
-    """A call admitted without hearing it, and refused when it asks again, is not on the books as under way."""
+    """A call admitted without hearing it, and refused when it asks again, is not on the books any more."""
     circuit = CircuitInRedis(redis)
     proxy.lose_reply_to("admit", meanwhile=lambda: fail(new_breaker(redis), 3))
 

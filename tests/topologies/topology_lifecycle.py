@@ -11,6 +11,33 @@ import pytest
 from redis import Redis
 from redis.cluster import RedisCluster
 
+from guarded_calls import (
+    BadRequestError as BadRequestError,
+)
+from guarded_calls import (
+    ServiceDownError as ServiceDownError,
+)
+from guarded_calls import (
+    bad_request as bad_request,
+)
+from guarded_calls import (
+    be_ignored as be_ignored,
+)
+from guarded_calls import (
+    be_rejected as be_rejected,
+)
+from guarded_calls import (
+    fail as fail,
+)
+from guarded_calls import (
+    service_down as service_down,
+)
+from guarded_calls import (
+    succeed as succeed,
+)
+from guarded_calls import (
+    work as work,
+)
 from sharedbreaker import CircuitBreaker, CircuitBreakerError, CircuitState
 
 NAME = "orders"
@@ -21,14 +48,6 @@ POLL_SECONDS = 0.01
 QUICK: dict[str, Any] = {"redis_timeout": 0.25, "redis_retry_interval": 0.1}
 """Settings for tests of outages: short waits. For all others a slow machine must not look like an outage."""
 CALL_TALLIES = ("successful_calls", "failed_calls", "rejected_calls", "ignored_calls")
-
-
-class ServiceDownError(Exception):
-    """What the guarded service raises when it fails."""
-
-
-class BadRequestError(Exception):
-    """What the guarded service raises when its caller is wrong."""
 
 
 def new_breaker(redis: Redis | RedisCluster | str | None, **settings: Any) -> CircuitBreaker:
@@ -44,42 +63,6 @@ def new_breaker(redis: Redis | RedisCluster | str | None, **settings: Any) -> Ci
         "redis_retry_interval": 0.1,
     }
     return CircuitBreaker(redis=redis, **{**defaults, **settings})
-
-
-def work() -> str:
-    return "done"
-
-
-def service_down() -> str:
-    raise ServiceDownError("503")
-
-
-def bad_request() -> str:
-    raise BadRequestError("400")
-
-
-def succeed(breaker: CircuitBreaker, times: int = 1) -> None:
-    for _ in range(times):
-        assert breaker.call(work) == "done"
-
-
-def fail(breaker: CircuitBreaker, times: int = 1) -> None:
-    for _ in range(times):
-        with pytest.raises(ServiceDownError):
-            breaker.call(service_down)
-
-
-def be_ignored(breaker: CircuitBreaker, times: int = 1) -> None:
-    for _ in range(times):
-        with pytest.raises(BadRequestError):
-            breaker.call(bad_request)
-
-
-def be_rejected(breaker: CircuitBreaker, times: int = 1) -> CircuitBreakerError:
-    for _ in range(times):
-        with pytest.raises(CircuitBreakerError) as caught:
-            breaker.call(work)
-    return caught.value
 
 
 def passes(breaker: CircuitBreaker) -> bool:
