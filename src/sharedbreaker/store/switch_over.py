@@ -86,12 +86,12 @@ class SwitchOverStore(ForgetsAtFork):
             token = this_process().new_token()
             try:
                 reading = self._shared.admit(token)
-            except StoreError as error:
+            except BaseException as error:  # also a caller that is interrupted, and will never report
+                with self._lock:
+                    self._books.withdraw(token)
+                if not isinstance(error, StoreError):
+                    raise
                 self._lost(error)
-                self._owe(lambda: self._books.withdraw(token))
-            except BaseException:  # the caller was interrupted while it waited, and will never report
-                self._owe(lambda: self._books.withdraw(token))
-                raise
             else:
                 self._last_known.remember(reading)
                 self._answered()
@@ -114,7 +114,8 @@ class SwitchOverStore(ForgetsAtFork):
             except StoreError as error:
                 self._lost(error)
             except BaseException:  # interrupted while it waited: whether Redis was told, nobody knows
-                self._owe(lambda: self._books.reports.append(report))
+                with self._lock:
+                    self._books.reports.append(report)
                 raise
             else:
                 self._last_known.remember_transition(moved)
@@ -168,10 +169,6 @@ class SwitchOverStore(ForgetsAtFork):
     def settle_at_exit(self) -> bool:
         """Tell Redis what it is owed, in one bounded try; return False where that failed."""
         return self._books.is_settled or self._settle(SECONDS_FOR_SETTLER)
-
-    def _owe(self, note: Callable[[], None]) -> None:
-        with self._lock:
-            note()
 
     def _may_ask(self) -> bool:
         return self._guard.may_ask() and self._own_guard.may_ask()
