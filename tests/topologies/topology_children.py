@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ class Child:
         script = Path(__file__).with_name("topology_child.py")
         self._process = subprocess.Popen(
             [sys.executable, str(script), url, json.dumps(settings), str(clock_wrong_by)],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
