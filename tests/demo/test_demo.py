@@ -131,7 +131,7 @@ def test_a_given_redis_is_left_as_it_was(redis_server: RedisServer, redis: Redis
     assert "reached upstream" in text
     assert re.search(r"vision: closed -> open: 3 failures in a row .*\n", text)
     assert "All 10 checks passed." in text
-    assert f"127.0.0.1:{redis_server.port}, Redis" in text
+    assert re.search(rf"127\.0\.0\.1:{redis_server.port}, (Redis|Valkey) [\d.]+, given by --redis", text)
     assert any(re.fullmatch(r"sharedbreaker-demo-\w+:\{google_ai_vision\}", key) for key in seen_keys)
     assert list(redis.scan_iter()) == ["foreign"]
     assert redis.get("foreign") == "untouched"

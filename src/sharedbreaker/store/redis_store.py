@@ -54,7 +54,8 @@ _SERVER_CONDITIONS = (
 )  # fmt: skip
 UNANSWERED = (RedisError, RedisClusterException, OSError)
 _TOO_OLD = ("unknown command", "unknown redis command", "non deterministic")
-_DENIED_IN_SCRIPT = "can't run this command"
+# As Redis words it, and as Valkey does.
+_DENIED_IN_SCRIPT = ("can't run this command", "no permissions to run")
 _LINE_OF_SCRIPT = re.compile(r"@user_script:(\d+)")
 _COMMAND_IN_LUA = re.compile(r"redis\.p?call\('(\w+)'")
 _DENIED_KEYS = ("access a key", "access at least one of the keys", "no permissions to access")
@@ -243,7 +244,7 @@ class RedisStore(ForgetsAtFork):
 
 def _hint(error: Exception, lua: Script | None) -> str:
     line = _LINE_OF_SCRIPT.search(str(error))
-    if lua is not None and line is not None and _DENIED_IN_SCRIPT in str(error):
+    if lua is not None and line is not None and any(sign in str(error) for sign in _DENIED_IN_SCRIPT):
         # Redis says only where the script stood; the command is on that line.
         command = _COMMAND_IN_LUA.search(lua.source.splitlines()[int(line[1]) - 1])
         if command is not None:
@@ -271,5 +272,7 @@ def _is_outage(error: Exception) -> bool:
     }:
         return True
     return (
-        text.startswith(_SERVER_CONDITIONS) or _DENIED_IN_SCRIPT in text or "Cluster" in type(error).__name__
+        text.startswith(_SERVER_CONDITIONS)
+        or any(sign in text for sign in _DENIED_IN_SCRIPT)
+        or "Cluster" in type(error).__name__
     )
