@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 from redis import Redis
-from worker import breaker_of, call_again_and_again, call_in_threads, end_of, service_down
+from worker import call_again_and_again, call_in_threads
+from worker_basics import breaker_of, end_of, service_down
 from workforce import OPEN_MS, SharedCircuit, all_at_once, wait_until, workers
 
 from sharedbreaker.demo.redis_server import RedisServer

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from redis import Redis
-from worker import breaker_of, call_once, end_of, service_down, stay_inside
+from worker import call_once, stay_inside
+from worker_basics import breaker_of, end_of, service_down
 from workforce import OPEN_MS, PROBE_MS, SharedCircuit, Worker, all_at_once, workers
 
 from sharedbreaker.demo.redis_server import RedisServer

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from redis import Redis
-from worker import breaker_of, call_once, end_of, only_construct, service_down, with_another_clock
+from worker import call_once, only_construct, with_another_clock
+from worker_basics import breaker_of, end_of, service_down
 from workforce import OPEN_MS, SharedCircuit, Worker, all_at_once, workers
 
 from sharedbreaker.demo.redis_server import RedisServer

@@ -12,63 +12,22 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from redis import Redis
+from worker_basics import (
+    BadRequestError,
+    breaker_of,
+    counted,
+    end_of,
+    run_all,
+    say,
+    service_down,
+    wait_for_the_word,
+)
 
 from sharedbreaker import CircuitBreaker, CircuitBreakerError, Outcome
-
-
-class ServiceDownError(Exception):
-    """The service failed."""
-
-
-class BadRequestError(Exception):
-    """The caller is wrong."""
-
-
-def breaker_of(url: str, **settings: Any) -> CircuitBreaker:
-    """A breaker that waits for Redis as long as it takes: a busy machine is no fault."""
-    defaults: dict[str, Any] = {
-        "name": "orders",
-        "expected_exception": ServiceDownError,
-        "redis_timeout": 20,
-        "failure_threshold": 3,
-        "timeout": 60,
-        "probe_timeout": 20,
-        "lease_timeout": 600,
-    }
-    return CircuitBreaker(redis=url, **{**defaults, **settings})
-
-
-def wait_for_the_word() -> None:
-    say("ready")
-    sys.stdin.readline()
-
-
-def say(word: str) -> None:
-    sys.stdout.write(f"{word}\n")
-    sys.stdout.flush()
-
-
-def service_down() -> None:
-    raise ServiceDownError("503")
-
-
-def end_of(breaker: CircuitBreaker, work: Callable[[], object]) -> str:
-    """How a call ended for its caller."""
-    try:
-        breaker.call(work)
-    except CircuitBreakerError as error:
-        return f"rejected_{error.state}"
-    except ServiceDownError:
-        return "failure"
-    except BadRequestError:
-        return "ignored"
-    except (KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError):
-        return "released"
-    return "success"
 
 
 def call_in_threads(url: str, upstream_url: str, *, threads: int, **settings: Any) -> list[str]:
@@ -110,18 +69,6 @@ def call_again_and_again(
 
     run_all([threading.Thread(target=caller) for _ in range(threads)])
     return counted(ends)
-
-
-def run_all(threads: list[threading.Thread]) -> None:
-    wait_for_the_word()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-
-def counted(ends: list[str]) -> dict[str, int]:
-    return {end: ends.count(end) for end in set(ends)}
 
 
 def stay_inside(url: str, **settings: Any) -> str:
@@ -277,6 +224,34 @@ def failed_calls(admin: Redis) -> int:
     return int(admin.hget("sharedbreaker:{orders}", "failed_calls") or 0)
 
 
+kept_to_the_end: list[Iterator[None]] = []
+
+
+def leave_a_block_open(url: str, *, warm: bool) -> str:
+    """End the process with a guarded generator half-way: Python closes it when almost nothing is left."""
+    breaker = breaker_of(url, redis_timeout=0.5)
+    if warm:
+        breaker.call(int)
+
+    def stream() -> Iterator[None]:
+        with breaker:
+            yield
+
+    parts = stream()
+    next(parts)
+    kept_to_the_end.append(parts)
+    wait_for_the_word()
+    return "leaving"
+
+
+def leave_inside_a_call(url: str) -> None:
+    """End the process by sys.exit in the middle of a call."""
+    breaker = breaker_of(url, failure_threshold=1, expected_exception=Exception)
+    wait_for_the_word()
+    say(json.dumps("leaving"))
+    breaker.call(sys.exit, 0)
+
+
 TASKS: dict[str, Callable[..., Any]] = {
     task.__name__: task
     for task in (
@@ -290,6 +265,8 @@ TASKS: dict[str, Callable[..., Any]] = {
         with_another_clock,
         fork_a_family,
         fork_with_a_report_owed,
+        leave_a_block_open,
+        leave_inside_a_call,
     )
 }
 

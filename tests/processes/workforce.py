@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from redis import Redis
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 30
 OPEN_MS = 60_000
 PROBE_MS = 20_000
 
@@ -22,12 +22,16 @@ PROBE_MS = 20_000
 class Worker:
     """A process that runs one task of ``worker.py``."""
 
+    errors = ""
+    """What it wrote to its standard error, once it has ended."""
+
     def __init__(self, task: Callable[..., Any], **arguments: Any) -> None:
         program = Path(__file__).with_name("worker.py")
         self._process = subprocess.Popen(
             [sys.executable, str(program), task.__name__, json.dumps(arguments)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
         )
 
@@ -39,7 +43,7 @@ class Worker:
         """Wait until the worker says ``word``."""
         assert self._process.stdout is not None
         heard = self._process.stdout.readline().strip()
-        assert heard == word, f"expected {word!r}, heard {heard!r}"
+        assert heard == word, f"expected {word!r}, heard {heard!r}: {self._last_words()}"
 
     def tell(self) -> None:
         """Give the worker the word that it waits for."""
@@ -49,9 +53,17 @@ class Worker:
 
     def answer(self) -> Any:
         """What the worker found, once it has ended."""
-        output, _ = self._process.communicate(timeout=PATIENCE_SECONDS)
-        assert self._process.returncode == 0
+        try:
+            output, self.errors = self._process.communicate(timeout=PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError("the process did not end") from None
+        assert self._process.returncode == 0, self.errors
         return json.loads(output)
+
+    def _last_words(self) -> str:
+        self._process.kill()
+        return self._process.communicate()[1]
 
     def kill(self) -> None:
         """End the worker as the kernel's memory killer would."""

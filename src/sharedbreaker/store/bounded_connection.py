@@ -97,5 +97,7 @@ def bounded(connection_class: type[Any]) -> type[Any]:
             elif getattr(self, "_sock", None) is None:
                 self._attempt = Attempt(super().connect, lambda _: self.disconnect())
                 self._attempt.wait(min(self.socket_connect_timeout, give_up_at.get() - time.monotonic()))
+                # Without it the connection would be part of a cycle, and its socket would be left to chance.
+                self._attempt = None
 
     return BoundedConnection

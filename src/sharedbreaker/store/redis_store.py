@@ -38,7 +38,7 @@ from sharedbreaker.store.cluster_link import ClusterLink
 from sharedbreaker.store.keys import Keys
 from sharedbreaker.store.link import Link
 from sharedbreaker.store.process import ForgetsAtFork, call_forget_in_children, this_process
-from sharedbreaker.store.scripts import Script, script
+from sharedbreaker.store.scripts import SCRIPTS, Script, script
 
 logger = logging.getLogger("sharedbreaker")
 
@@ -84,6 +84,9 @@ class RedisStore(ForgetsAtFork):
         self._name = name
         self._keys = keys
         self._settings = settings
+        # Read now: a process that is leaving cannot read files any more, and may still have to report.
+        for name_of_script in SCRIPTS:
+            script(name_of_script)
         self.forget()
         call_forget_in_children(self)
 

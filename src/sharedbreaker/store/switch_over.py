@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import dataclasses
 import logging
+import sys
 import threading
 from collections.abc import Callable
 from datetime import timedelta
@@ -171,7 +172,8 @@ class SwitchOverStore(ForgetsAtFork):
         return self._books.is_settled or self._settle(SECONDS_FOR_SETTLER)
 
     def _may_ask(self) -> bool:
-        return self._guard.may_ask() and self._own_guard.may_ask()
+        # While the interpreter is leaving no thread can be started, and to connect takes one.
+        return not sys.is_finalizing() and self._guard.may_ask() and self._own_guard.may_ask()
 
     def _circuit_alone(self) -> Circuit:
         """Return this process' own circuit, begun from the last that was known of the shared one.
