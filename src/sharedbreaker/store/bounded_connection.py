@@ -45,10 +45,7 @@ class Attempt(Generic[T]):
 
     def wait(self, timeout: float | None) -> T:
         """Do it; return its result, raise its error, or raise redis-py's TimeoutError after ``timeout``."""
-        with self._lock:
-            if not self._started:
-                self._started = True
-                self._thread.start()
+        self.start()
         self._ended.wait(timeout)
         with self._lock:
             if not self._ended.is_set():
@@ -57,6 +54,13 @@ class Attempt(Generic[T]):
         if self._error is not None:
             raise self._error
         return self._result[0]
+
+    def start(self) -> None:
+        """Do it, and wait for nothing. Started once, however often it is called."""
+        with self._lock:
+            if not self._started:
+                self._started = True
+                self._thread.start()
 
     @property
     def is_under_way(self) -> bool:

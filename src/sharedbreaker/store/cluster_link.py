@@ -9,9 +9,6 @@ from typing import Any
 import redis
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisClusterException
-from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from sharedbreaker.store.bounded_connection import Attempt
@@ -23,8 +20,6 @@ _NOT_OURS = ("host", "port", "path", "connection_pool", "redis_connect_func", "r
 
 # Before redis-py 6, `retry` spoke of a node's connections, and the client itself repeated three times.
 _RETRIES_APART = int(redis.__version__.partition(".")[0]) < 6  # noqa: PLR2004
-
-_LOST = (RedisConnectionError, RedisTimeoutError, RedisClusterException, OSError)
 
 
 class ClusterLink(ForgetsAtFork):
@@ -47,7 +42,7 @@ class ClusterLink(ForgetsAtFork):
         self._cluster: RedisCluster | None = None
         self._lock = threading.Lock()
         self._connecting: Attempt[RedisCluster] | None = None
-        self._in_trouble = False
+        self._looking: Attempt[Any] | None = None
 
     def guard_of_circuit(self) -> Guard:
         """Return the guard of one circuit: its own, since another's master may be away while its is there."""
@@ -67,22 +62,13 @@ class ClusterLink(ForgetsAtFork):
         cluster = self._cluster
         if cluster is None:
             cluster = self._attempt_to_connect().wait(deadline - time.monotonic())
-        if not self._in_trouble:
-            try:
-                return cluster.execute_command(*words)
-            except _LOST:
-                self._in_trouble = True
-                raise
-        reply = Attempt(lambda: self._look_again(cluster, words)).wait(deadline - time.monotonic())
-        self._in_trouble = False
-        return reply
-
-    def _look_again(self, cluster: RedisCluster, words: tuple[str | int, ...]) -> Any:
-        self._look_for_nodes()
         return cluster.execute_command(*words)
 
-    def _looked_for(self, *_: object, **__: object) -> None:
-        self._in_trouble = True
+    def _look_later(self, *_: object, **__: object) -> None:
+        with self._lock:
+            if self._looking is None or not self._looking.is_under_way:
+                self._looking = Attempt(self._look_for_nodes)
+                self._looking.start()
 
     def _attempt_to_connect(self) -> Attempt[RedisCluster]:
         with self._lock:
@@ -106,8 +92,8 @@ class ClusterLink(ForgetsAtFork):
             retry=Retry(NoBackoff(), 0),
             **settings,
         )
-        # It may take a timeout for each node, and the client would do it while a call waits.
+        # Looking for nodes may take a timeout for each, and the client would do it while a call waits.
         self._look_for_nodes = cluster.nodes_manager.initialize
-        setattr(cluster.nodes_manager, "initialize", self._looked_for)  # noqa: B010 - a method's type
+        setattr(cluster.nodes_manager, "initialize", self._look_later)  # noqa: B010 - a method's type
         self._cluster = cluster
         return cluster
