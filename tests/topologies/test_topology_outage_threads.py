@@ -6,9 +6,6 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
-from functools import partial
-from unittest import mock
 
 import pytest
 from redis import Redis
@@ -29,7 +26,6 @@ from topology_outages import (
     OUTAGES_THAT_HANG,
     Outage,
     Place,
-    frozen,
     hanging_dns,
     name_of,
     place_of,
@@ -128,95 +124,6 @@ def test_few_lines_for_many_calls(place: Place, caplog: pytest.LogCaptureFixture
     assert len(caplog.records) <= 5
     assert str(place.proxy.port) in caplog.text
     assert all(record.exc_info is None for record in caplog.records)
-
-
-def test_changes_are_told_in_turn(place: Place) -> None:
-    """Over many short outages under traffic losses and returns are told in turn, and no call is lost."""
-    changes: list[bool] = []
-    breaker = new_breaker(
-        place.url, redis_timeout=0.5, redis_retry_interval=0.05, on_redis_change=changes.append
-    )
-
-    def is_told(change: bool, after: int) -> bool:
-        return len(changes) > after and changes[-1] is change
-
-    succeed(breaker)
-    with Traffic([breaker], THREADS) as traffic:
-        for _ in range(10):
-            traffic.wait_for_calls(30)
-            told = len(changes)
-            place.proxy.refuse()
-            wait_until(partial(is_told, False, told), "the loss is told")
-            place.proxy.listen()
-            wait_until(partial(is_told, True, told), "the return is told")
-        traffic.wait_for_calls(100)
-
-    counts = traffic.counts(breaker.name)
-    wait_for_tallies(breaker, **{**counts, "success": counts["success"] + 1})
-    assert changes == [False, True] * (len(changes) // 2)
-
-
-def test_return_at_the_very_moment_of_a_local_decision_is_told_once(place: Place) -> None:
-    """A call that may not ask, and sees Redis return before it decides by itself, tells of no second loss."""
-    changes: list[bool] = []
-    breaker = new_breaker(
-        place.url, redis_timeout=0.25, redis_retry_interval=0.05, on_redis_change=changes.append
-    )
-    succeed(breaker)
-    guard = breaker._store._guard
-    may_ask = guard.may_ask
-    me = threading.get_ident()
-
-    def answer_and_let_redis_return() -> bool:
-        answer = may_ask()
-        if threading.get_ident() == me and not answer and outage.may_end:
-            outage.end()
-            other = threading.Thread(target=wait_until_shared, args=(breaker,), daemon=True)
-            other.start()
-            other.join()
-        return answer
-
-    with mock.patch.object(guard, "may_ask", answer_and_let_redis_return), EndingOutage(place) as outage:
-        succeed(breaker)
-        outage.may_end = True
-        wait_until(lambda: breaker.call(lambda: not outage.may_end), "Redis returns")
-        wait_until_told(changes)
-    assert changes == [False, True]
-
-
-class EndingOutage:
-    """A frozen server that may be thawed from within."""
-
-    def __init__(self, place: Place) -> None:
-        self.may_end = False
-        self._place = place
-        self._stack = ExitStack()
-
-    def __enter__(self) -> EndingOutage:
-        self._stack.enter_context(frozen(self._place))
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._stack.close()
-
-    def end(self) -> None:
-        self.may_end = False
-        self._stack.close()
-
-
-def test_failing_callback_changes_nothing(place: Place) -> None:
-    """An exception in on_redis_change reaches no caller, and the change takes place."""
-
-    def raise_always(available: bool) -> None:
-        raise RuntimeError(f"{available}")
-
-    breaker = new_breaker(
-        place.url, redis_timeout=0.25, redis_retry_interval=0.1, on_redis_change=raise_always
-    )
-    succeed(breaker)
-    with frozen(place):
-        succeed(breaker, 5)
-    wait_for_tallies(breaker, success=6)
 
 
 def test_hanging_lookups_do_not_pile_up(place: Place) -> None:

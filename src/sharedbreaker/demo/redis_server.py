@@ -117,7 +117,10 @@ class RedisServer:
         self.close()
 
     def start(self) -> None:
-        """Start the server and return when it answers."""
+        """Start the server and return when it answers.
+
+        On Linux it ends with the thread that calls this: start it in one that lasts.
+        """
         log = self.directory / "server.log"
         # Between threads this is safe only because the hook does a single system call.
         hook = _die_with_parent if sys.platform == "linux" else None

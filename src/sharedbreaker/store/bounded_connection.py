@@ -38,6 +38,7 @@ class Attempt(Generic[T]):
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._started = False
+        self._runner = 0
         self._given_up = False
         self._result: list[T] = []
         self._error: BaseException | None = None
@@ -58,9 +59,13 @@ class Attempt(Generic[T]):
     def start(self) -> None:
         """Do it, and wait for nothing. Started once, however often it is called."""
         with self._lock:
-            if not self._started:
-                self._started = True
-                self._thread.start()
+            if self._started:
+                return
+            self._started = True
+        try:
+            self._thread.start()
+        except RuntimeError:  # at its exit an interpreter starts no thread any more
+            self._run()
 
     @property
     def is_under_way(self) -> bool:
@@ -70,10 +75,11 @@ class Attempt(Generic[T]):
     @property
     def is_this_thread(self) -> bool:
         """Whether the caller is what is being done."""
-        return threading.current_thread() is self._thread
+        return threading.get_ident() == self._runner
 
     def _run(self) -> None:
         error: BaseException | None = None
+        self._runner = threading.get_ident()
         try:
             self._result.append(self._do())
         except BaseException as caught:  # it is raised where somebody waits for it
@@ -91,6 +97,8 @@ def bounded(connection_class: type[Any]) -> type[Any]:
 
     class BoundedConnection(connection_class):  # type: ignore[misc]  # the class is the user's
         _attempt: Attempt[None] | None = None
+        made_at = math.inf
+        """Monotonic moment before the latest connecting began."""
 
         def connect(self) -> None:
             attempt = self._attempt
@@ -99,6 +107,7 @@ def bounded(connection_class: type[Any]) -> type[Any]:
             elif attempt is not None and attempt.is_under_way:
                 raise RedisTimeoutError("an earlier try to connect has not ended yet")
             elif getattr(self, "_sock", None) is None:
+                self.made_at = time.monotonic()
                 self._attempt = Attempt(super().connect, lambda _: self.disconnect())
                 self._attempt.wait(min(self.socket_connect_timeout, give_up_at.get() - time.monotonic()))
                 # Without it the connection would be part of a cycle, and its socket would be left to chance.

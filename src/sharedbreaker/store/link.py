@@ -58,6 +58,7 @@ class Link:
         self._guard = Guard(retry_interval)
         self._pool = pool
         self._timeout = timeout
+        self._made_after = 0.0
 
     def guard_of_circuit(self) -> Guard:
         """Return the guard of a circuit that lives there: one for all, since they share one server."""
@@ -80,7 +81,7 @@ class Link:
     def run(self, *words: str | int, deadline: float) -> Any:
         """Run one command, once, until ``deadline``. Raises what redis-py raises."""
         give_up_at.set(deadline)
-        connection = self._pool.get_connection(*_COMMAND_NAME)
+        connection = self._connection()
         left = deadline - time.monotonic()
         if left < LAST_PART * self._timeout:
             # It was made for nothing now, and is there for the next question.
@@ -95,7 +96,7 @@ class Link:
         except ReadOnlyError:
             # A master that was demoted keeps its connections open: only a new one may find its successor.
             connection.disconnect()
-            self._pool.disconnect(inuse_connections=False)
+            self._made_after = time.monotonic()
             raise
         except ResponseError:
             raise
@@ -107,6 +108,19 @@ class Link:
             if is_short:
                 _limit(connection, self._timeout)
             self._pool.release(connection)
+
+    def _connection(self) -> Any:
+        connection: Any = self._pool.get_connection(*_COMMAND_NAME)
+        # Each connection is closed by whoever has it in hand: a pool's own way to close those that are free
+        # may close one that another thread has just taken.
+        if connection.made_at < self._made_after:
+            try:
+                connection.disconnect()
+                connection.connect()
+            except BaseException:
+                self._pool.release(connection)
+                raise
+        return connection
 
 
 def _limit(connection: Any, seconds: float) -> None:

@@ -10,9 +10,8 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Protocol, TypeVar
 
-from redis import RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, ReadOnlyError, RedisClusterException
+from redis.exceptions import NoScriptError, ReadOnlyError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from sharedbreaker.circuit.admission import AdmissionReading, admission_arguments, read_admission
@@ -52,7 +51,6 @@ _SERVER_CONDITIONS = (
     "BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "MISCONF", "NOAUTH", "NOPERM", "NOREPLICAS",
     "OOM", "READONLY", "TRYAGAIN", "UNKILLABLE", "WRONGPASS", "MOVED", "ASK",
 )  # fmt: skip
-UNANSWERED = (RedisError, RedisClusterException, OSError)
 _TOO_OLD = ("unknown command", "unknown redis command", "non deterministic")
 # As Redis words it, and as Valkey does.
 _DENIED_IN_SCRIPT = ("can't run this command", "no permissions to run")
@@ -202,9 +200,9 @@ class RedisStore(ForgetsAtFork):
         except NoScriptError:
             try:
                 reply = self._link.run("EVAL", lua.source, len(keys), *keys, *arguments, deadline=deadline)
-            except UNANSWERED as error:
+            except Exception as error:  # whatever it is, it must not reach a call
                 raise self._store_error(error, lua) from error
-        except UNANSWERED as error:
+        except Exception as error:  # whatever it is, it must not reach a call
             raise self._store_error(error, lua) from error
         try:
             return read(reply)
@@ -217,7 +215,7 @@ class RedisStore(ForgetsAtFork):
     def _command(self, *words: str | int, deadline: float) -> Any:
         try:
             return self._link.run(*words, deadline=deadline)
-        except UNANSWERED as error:
+        except Exception as error:  # whatever it is, it must not reach a call
             raise self._store_error(error) from error
 
     def _store_error(self, error: Exception, lua: Script | None = None) -> StoreError:

@@ -28,6 +28,7 @@ from sharedbreaker.store.clock import now_us
 from sharedbreaker.store.guard import Guard
 from sharedbreaker.store.last_known import LastKnown
 from sharedbreaker.store.members import Members
+from sharedbreaker.store.news import News
 from sharedbreaker.store.process import ForgetsAtFork, call_forget_in_children, this_process
 from sharedbreaker.store.quiet_log import QuietLog
 from sharedbreaker.store.redis_store import RedisStore
@@ -75,6 +76,7 @@ class SwitchOverStore(ForgetsAtFork):
         self._own_guard = Guard(self._guard.retry_interval)
         self._lock = threading.Lock()
         self._settling = threading.Lock()
+        self._news = News(self._name, self._on_redis_change)
         self._books = Books()
         self._local: Circuit | None = None
         self._away_since_us: int | None = None
@@ -134,6 +136,7 @@ class SwitchOverStore(ForgetsAtFork):
         try:
             reading = self._shared.control(act, who, reason, seconds)
         except StoreError as error:
+            self._lost(error)
             raise type(error)(
                 f"{error}. No answer says that {act} was carried out. It needs Redis, because it speaks to "
                 "the whole fleet: try again when Redis answers. Until then each process decides by itself."
@@ -218,11 +221,10 @@ class SwitchOverStore(ForgetsAtFork):
         if self._away_since_us is not None or not self._is_away():
             return
         with self._lock:
-            is_new = self._away_since_us is None
-            if is_new:
+            if self._away_since_us is None:
                 self._away_since_us = now_us()
-        if is_new:
-            self._announce(available=False)
+                self._news.add(available=False)
+        self._news.tell()
 
     def _lost(self, error: StoreError) -> None:
         guard = self._own_guard if isinstance(error, CircuitUnusableError) else self._guard
@@ -268,6 +270,7 @@ class SwitchOverStore(ForgetsAtFork):
                 return
             away_us = now_us() - since_us
             self._away_since_us = None
+            self._news.add(available=True)
             self._local = None
             calls = self._books.settled_calls
             self._books.settled_calls = 0
@@ -279,7 +282,7 @@ class SwitchOverStore(ForgetsAtFork):
             calls,
             away_us / 1_000_000,
         )
-        self._announce(available=True)
+        self._news.tell()
 
     def _settle(self, seconds_to_wait: float = 0.0) -> bool:
         """Tell Redis what it is owed; return False where that failed or another thread is at it."""
@@ -314,14 +317,6 @@ class SwitchOverStore(ForgetsAtFork):
                 with self._lock:
                     self._books.reports.appendleft(report)
                 raise
-
-    def _announce(self, *, available: bool) -> None:
-        if self._on_redis_change is None:
-            return
-        try:
-            self._on_redis_change(available)
-        except Exception:
-            logger.exception("circuit %r: on_redis_change failed; nothing else changed", self._name)
 
 
 _ALLOWED = Admission("", "", is_local=True)
