@@ -1,12 +1,14 @@
 -- admit: may this call run?
 --
--- KEYS[1] circuit_key  see circuit.lua
--- KEYS[2] leases_key   see circuit.lua
--- KEYS[3] events_key   see circuit.lua
+-- KEYS[1] circuit_key  see keys_and_clock.lua
+-- KEYS[2] leases_key   see keys_and_clock.lua
+-- KEYS[3] events_key   see keys_and_clock.lua
+-- KEYS[4] batches_key  see keys_and_clock.lua
 -- ARGV[1] token        the caller's own name for this admission, never used before
 -- ARGV[2] who          the process that asks, for the event of a transition
 -- ARGV[3] again        '1' when the same token was sent before and no answer came, else '0'
--- returns {verdict, state, mode, epoch, retry_after_ms, transition, unreadable field...}
+-- returns in the usual cases one text: EPOCH (admitted, closed) or "EPOCH RETRY_AFTER_MS" (rejected, open); otherwise
+--         {verdict, state, mode, epoch, retry_after_ms, transition, unreadable field...}
 --         verdict: admitted | probe | rejected | undeclared (no settings to decide by: declare, then ask again)
 --         retry_after_ms: '' where nobody knows; transition: '' unless this call made one
 -- upholds: every admission is a lease; in half-open at most half_open_max_calls of them; the only open -> half_open
@@ -15,6 +17,34 @@ local token = ARGV[1]
 local who = ARGV[2]
 local again = ARGV[3]
 
+local values = redis.call('HMGET', circuit_key, 'state', 'mode', 'epoch', 'reclaim_at', 'lease_timeout_ms',
+  'idle_ttl_ms')
+local epoch = values[3]
+
+-- The usual case. Whatever is not exactly as usual is looked at below.
+local reclaim_at_ms = tonumber(values[4])
+local lease_ms = tonumber(values[5])
+if values[1] == 'closed' and values[2] == 'automatic' and values[6] == '0' and again == '0'
+  and reclaim_at_ms and reclaim_at_ms > now_ms and epoch and #epoch == 16
+  and lease_ms and lease_ms >= 1 and lease_ms < 2 ^ 53 and lease_ms % 1 == 0 then
+  redis.call('ZADD', leases_key, now_ms + lease_ms, token)
+  return epoch
+end
+if values[1] == 'open' and values[2] == 'automatic' and values[6] == '0' and again == '0'
+  and reclaim_at_ms and reclaim_at_ms > now_ms and epoch and #epoch == 16 then
+  local opening = redis.call('HMGET', circuit_key, 'opened_at', 'open_until', 'open_timeout_ms', 'retry_after_ms')
+  local opened_at_ms = tonumber(opening[1])
+  local open_until_ms = tonumber(opening[2])
+  local open_timeout_ms = tonumber(opening[3])
+  if opened_at_ms and open_until_ms and open_timeout_ms and not opening[4] and opened_at_ms <= now_ms
+    and now_ms < open_until_ms and open_until_ms <= opened_at_ms + open_timeout_ms and open_until_ms % 1 == 0
+    and type(redis.pcall('HINCRBY', circuit_key, 'rejected_calls', 1)) == 'number' then
+    return epoch .. string.format(' %.0f', open_until_ms - now_ms)
+  end
+end
+
+-- circuit.lua
+
 -- While all probes are out, the next answer is a call away and not a lease away.
 local PROBES_BUSY_RETRY_MS = 1000
 
@@ -22,10 +52,9 @@ if not again then
   return redis.error_reply('ERR admit takes token, who, again')
 end
 
-local values = redis.call('HMGET', circuit_key, 'state', 'mode', 'epoch', 'lease_timeout_ms', 'idle_ttl_ms')
 local circuit = circuit_in(values)
-local lease_timeout_ms = number_in('lease_timeout_ms', values[4], 1)
-local idle_ttl_ms = number_in('idle_ttl_ms', values[5])
+local lease_timeout_ms = number_in('lease_timeout_ms', values[5], 1)
+local idle_ttl_ms = number_in('idle_ttl_ms', values[6])
 if not circuit or not lease_timeout_ms or not idle_ttl_ms then
   return answer({ 'undeclared', '', '', '0', '', '' })
 end
@@ -46,7 +75,7 @@ if circuit.state == 'closed' then
 end
 
 local more = redis.call('HMGET', circuit_key, 'opened_at', 'open_until', 'open_timeout_ms',
-  'half_open_max_calls', 'probe_timeout_ms', 'probes')
+  'half_open_max_calls', 'probe_timeout_ms', 'probes', 'retry_after_ms', 'max_timeout_ms')
 local open_timeout_ms = number_in('open_timeout_ms', more[3], 1)
 local half_open_max_calls = number_in('half_open_max_calls', more[4], 1)
 local probe_timeout_ms = number_in('probe_timeout_ms', more[5], 1)
@@ -63,12 +92,14 @@ if circuit.state == 'open' then
   if circuit.mode ~= 'held_open' then
     -- A clock that stepped back, or a hand that wrote a moment, costs one period more and never a longer one.
     local opened_at_ms = number_in('opened_at', more[1])
+    local longest_ms = opening_ms(open_timeout_ms, number_in('max_timeout_ms', more[8], 1),
+      number_in('retry_after_ms', more[7]))
     if not open_until_ms or not opened_at_ms or opened_at_ms > now_ms then
       opened_at_ms = now_ms
-      open_until_ms = math.min(open_until_ms or now_ms + open_timeout_ms, now_ms + open_timeout_ms)
+      open_until_ms = math.min(open_until_ms or now_ms + longest_ms, now_ms + longest_ms)
       redis.call('HSET', circuit_key, 'opened_at', whole(opened_at_ms), 'open_until', whole(open_until_ms))
-    elseif open_until_ms > opened_at_ms + open_timeout_ms then
-      open_until_ms = opened_at_ms + open_timeout_ms
+    elseif open_until_ms > opened_at_ms + longest_ms then
+      open_until_ms = opened_at_ms + longest_ms
       redis.call('HSET', circuit_key, 'open_until', whole(open_until_ms))
     end
   end
@@ -89,6 +120,7 @@ for slot, probe in ipairs(probes) do
   if ends[slot] > now_ms + probe_timeout_ms then
     ends[slot] = now_ms + probe_timeout_ms
     redis.call('ZADD', leases_key, whole(ends[slot]), probe)
+    reclaim_by(ends[slot])
   end
   retry_after_ms = math.min(retry_after_ms, ends[slot] - now_ms)
 end
@@ -110,5 +142,6 @@ if circuit.state == 'open' then
 end
 probes[#probes + 1] = 'probe:' .. token
 redis.call('ZADD', leases_key, whole(now_ms + probe_timeout_ms), 'probe:' .. token)
+reclaim_by(now_ms + probe_timeout_ms)
 write_probes(probes)
 return reply('probe', '', moved)

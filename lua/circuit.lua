@@ -1,24 +1,12 @@
--- circuit: what every script knows of one circuit: its keys, its clock, and the one door between its states
+-- circuit: what the scripts know of one circuit's ways, and the one door between its states
 --
--- Stands in front of each of the other scripts when they are loaded. It decides nothing by itself.
+-- Stands in each script where that says so: what is done for most calls stands before it, because Redis makes
+-- every function here anew each time that it comes by. It decides nothing by itself.
 --
--- KEYS[1] circuit_key  hash: state, counts, tallies and the settings in force
--- KEYS[2] leases_key   sorted set: admission token -> end of its lease, Unix ms; a probe's token starts with "probe:"
--- KEYS[3] events_key   stream, capped: each transition, manual act and change of settings
 -- returns nothing
--- upholds: all keys of a circuit lie in one slot and are declared; time is the server's, in whole ms;
---          a state changes in `transition` and nowhere else, with a new epoch, one tally and one event
-
-local circuit_key = KEYS[1]
-local leases_key = KEYS[2]
-local events_key = KEYS[3]
+-- upholds: a state changes in `transition` and nowhere else, with a new epoch, one tally and one event
 
 local EVENTS_KEPT = 1000
-
--- Read once: on some servers the clock moves while a script runs, on others it stands still.
-local time = redis.call('TIME')
-local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
-local now_us = time[1] * 1000000 + time[2]
 
 -- Lua numbers reach Redis in a form that differs between servers, and tostring() loses digits.
 local function whole(number)
@@ -64,6 +52,10 @@ end
 local function record(from, to, why, who, details)
   local event = { 'XADD', events_key, 'MAXLEN', whole(EVENTS_KEPT), '*',
     'from', from, 'to', to, 'why', why, 'who', who, unpack(details or {}) }
+  -- Whoever acts on a view of this circuit hears that it is out of date, where somebody asked for that.
+  if why ~= 'was_away' and redis.call('HGET', circuit_key, 'push') == '1' then
+    redis.pcall('PUBLISH', circuit_key .. ':changes', why)
+  end
   local reply = redis.pcall(unpack(event))
   if type(reply) == 'table' and reply.err then
     if not string.find(reply.err, 'WRONGTYPE') then
@@ -88,6 +80,8 @@ local function is_recorded(name, value)
   end
   return false
 end
+
+local now_us = time[1] * 1000000 + time[2]
 
 local STATES = { closed = true, open = true, half_open = true }
 local MODES = { automatic = true, held_open = true, disabled = true }
@@ -131,6 +125,7 @@ local function transition(circuit, to, why, who, open_until_ms, details)
     'last_state_change', whole(now_ms), 'success_count', '0')
   if to == 'open' then
     redis.call('HSET', circuit_key, 'opened_at', whole(now_ms))
+    redis.call('HDEL', circuit_key, 'retry_after_ms')
     if open_until_ms then
       redis.call('HSET', circuit_key, 'open_until', whole(open_until_ms))
     else
@@ -138,7 +133,7 @@ local function transition(circuit, to, why, who, open_until_ms, details)
     end
   elseif to == 'closed' then
     redis.call('HSET', circuit_key, 'failure_count', '0')
-    redis.call('HDEL', circuit_key, 'opened_at', 'open_until')
+    redis.call('HDEL', circuit_key, 'opened_at', 'open_until', 'retry_after_ms')
   end
   local name = from .. '_to_' .. to
   tally(name, 1)
@@ -147,10 +142,28 @@ local function transition(circuit, to, why, who, open_until_ms, details)
 end
 
 -- Ends the leases whose time is up. Nobody can say how those calls ended: they are lost.
+-- No lease ends before `reclaim_at`, so that most scripts need not look.
 local function reclaim()
+  local reclaim_at_ms = tonumber(redis.call('HGET', circuit_key, 'reclaim_at'))
+  if reclaim_at_ms and reclaim_at_ms > now_ms then
+    return
+  end
   local lost = redis.call('ZREMRANGEBYSCORE', leases_key, '-inf', whole(now_ms))
   if lost > 0 then
     tally('lost_calls', lost)
+  end
+  local first = redis.call('ZRANGE', leases_key, 0, 0, 'WITHSCORES')
+  local lease_timeout_ms = tonumber(redis.call('HGET', circuit_key, 'lease_timeout_ms')) or 0
+  -- A lease that is taken later ends no sooner than one that is taken now.
+  local next_ms = math.min(tonumber(first[2]) or math.huge, now_ms + lease_timeout_ms)
+  redis.call('HSET', circuit_key, 'reclaim_at', whole(next_ms))
+end
+
+-- To be called with the end of each lease that may be shorter than the others.
+local function reclaim_by(ends_ms)
+  local reclaim_at_ms = tonumber(redis.call('HGET', circuit_key, 'reclaim_at')) or 0
+  if ends_ms < reclaim_at_ms then
+    redis.call('HSET', circuit_key, 'reclaim_at', whole(ends_ms))
   end
 end
 
@@ -170,11 +183,7 @@ local function probes_in(text)
 end
 
 local function write_probes(tokens)
-  if #tokens == 0 then
-    redis.call('HDEL', circuit_key, 'probes')
-  else
-    redis.call('HSET', circuit_key, 'probes', table.concat(tokens, ' '))
-  end
+  redis.call('HSET', circuit_key, 'probes', table.concat(tokens, ' '))
 end
 
 -- Only a closed circuit that nobody holds may be forgotten for want of calls: expiry never closes one.
@@ -189,4 +198,67 @@ local function keep_or_expire(circuit, idle_ttl_ms)
       redis.call('PERSIST', key)
     end
   end
+end
+
+local TALLY_OF_OUTCOME = {
+  success = 'successful_calls',
+  failure = 'failed_calls',
+  ignored = 'ignored_calls',
+  released = 'released_calls',
+}
+
+-- The settings that decide what a result does, or nil where one is missing.
+local function rule_in_force()
+  local values = redis.call('HMGET', circuit_key, 'failure_threshold', 'success_threshold', 'open_timeout_ms',
+    'max_timeout_ms')
+  local rule = {
+    failure_threshold = number_in('failure_threshold', values[1], 1),
+    success_threshold = number_in('success_threshold', values[2], 1),
+    open_timeout_ms = number_in('open_timeout_ms', values[3], 1),
+    max_timeout_ms = number_in('max_timeout_ms', values[4], 1),
+  }
+  return rule.failure_threshold and rule.success_threshold and rule.open_timeout_ms and rule
+end
+
+-- How long an opening may last: the service's own word goes before `timeout`, up to `max_timeout`.
+local function opening_ms(open_timeout_ms, max_timeout_ms, retry_after_ms)
+  if not retry_after_ms then
+    return open_timeout_ms
+  end
+  return math.max(1, math.min(retry_after_ms, math.max(open_timeout_ms, max_timeout_ms or 0)))
+end
+
+local function note_failure(who, exception)
+  redis.call('HSET', circuit_key, 'last_failure_time', whole(now_ms), 'last_failure_type', exception,
+    'last_failure_by', who)
+end
+
+-- Because a call failed: `exception` names its type, and `retry_after_ms` is the service's wish, '' without one.
+local function open(circuit, rule, why, who, exception, retry_after_ms, failure_count)
+  local asked_ms = tonumber(retry_after_ms)
+  local details = { 'exception', exception }
+  if failure_count then
+    details[#details + 1] = 'failure_count'
+    details[#details + 1] = whole(failure_count)
+  end
+  if asked_ms then
+    details[#details + 1] = 'retry_after_ms'
+    details[#details + 1] = whole(asked_ms)
+  end
+  local moved = transition(circuit, 'open', why, who,
+    now_ms + opening_ms(rule.open_timeout_ms, rule.max_timeout_ms, asked_ms), details)
+  if asked_ms then
+    redis.call('HSET', circuit_key, 'retry_after_ms', whole(asked_ms))
+  end
+  return moved
+end
+
+-- In a closed circuit that the state machine decides on. Returns the transition, or ''.
+local function count_failure(circuit, rule, counted, who, exception, retry_after_ms)
+  local failure_count = (number_in('failure_count', counted) or 0) + 1
+  redis.call('HSET', circuit_key, 'failure_count', whole(failure_count))
+  if failure_count < rule.failure_threshold then
+    return ''
+  end
+  return open(circuit, rule, 'failure_threshold', who, exception, retry_after_ms, failure_count)
 end

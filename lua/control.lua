@@ -1,8 +1,9 @@
 -- control: hold a circuit open, let it go, let everything through: by hand, with who and why
 --
--- KEYS[1] circuit_key  see circuit.lua
--- KEYS[2] leases_key   see circuit.lua
--- KEYS[3] events_key   see circuit.lua
+-- KEYS[1] circuit_key  see keys_and_clock.lua
+-- KEYS[2] leases_key   see keys_and_clock.lua
+-- KEYS[3] events_key   see keys_and_clock.lua
+-- KEYS[4] batches_key  see keys_and_clock.lua
 -- ARGV[1] act          force_open | force_close | disable | enable
 -- ARGV[2] who          who asked
 -- ARGV[3] reason       why, in the words of who asked; may be ''

@@ -1,8 +1,9 @@
 -- declare: which settings does this process bring?
 --
--- KEYS[1] circuit_key  see circuit.lua
--- KEYS[2] leases_key   see circuit.lua
--- KEYS[3] events_key   see circuit.lua
+-- KEYS[1] circuit_key  see keys_and_clock.lua
+-- KEYS[2] leases_key   see keys_and_clock.lua
+-- KEYS[3] events_key   see keys_and_clock.lua
+-- KEYS[4] batches_key  see keys_and_clock.lua
 -- ARGV[1] who          the process that declares
 -- ARGV[2] schema       version of the fields, for a later release to read
 -- ARGV[3..] settings   name, value, name, value, ...; whole numbers
@@ -14,6 +15,9 @@
 local who = ARGV[1]
 local schema = ARGV[2]
 
+-- Longer than anything sent is still on its way. What is older was left by a process that is gone.
+local BATCHES_KEPT_MS = 86400000
+
 local TALLIES = {
   'successful_calls', 'failed_calls', 'rejected_calls', 'ignored_calls', 'released_calls', 'lost_calls',
   'late_results', 'closed_to_open', 'open_to_half_open', 'half_open_to_closed', 'half_open_to_open', 'open_to_closed',
@@ -24,9 +28,10 @@ local circuit = circuit_in(redis.call('HMGET', circuit_key, 'state', 'mode', 'ep
 if not circuit then
   verdict = 'created'
   circuit = { state = 'closed', mode = 'automatic', epoch = now_us }
-  -- What admissions read stands first: a small hash is searched from its front.
-  redis.call('HSET', circuit_key, 'state', 'closed', 'mode', 'automatic', 'epoch', whole(now_us),
-    'failure_count', '0', 'success_count', '0')
+  -- What admissions and reports read stands first, in their order: a small hash is searched from its front.
+  redis.call('HSET', circuit_key, 'state', 'closed', 'mode', 'automatic', 'epoch', whole(now_us), 'reclaim_at', '0',
+    'lease_timeout_ms', '', 'idle_ttl_ms', '', 'failure_count', '0', 'probes', '', 'successful_calls', '0',
+    'failed_calls', '0', 'rejected_calls', '0', 'success_count', '0')
 end
 
 local names = {}
@@ -51,9 +56,12 @@ if verdict == 'created' then
   for _, field in ipairs(TALLIES) do
     redis.call('HSETNX', circuit_key, field, '0')
   end
+  reclaim()
 elseif #changes > 0 then
   verdict = 'changed'
+  redis.call('HSET', circuit_key, 'reclaim_at', '0')
 end
+redis.call('ZREMRANGEBYSCORE', batches_key, '-inf', whole(now_ms - BATCHES_KEPT_MS))
 if verdict ~= 'same' then
   record(circuit.state, circuit.state, 'declared', who, { 'settings', table.concat(changes, ' ') })
 end

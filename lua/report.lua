@@ -1,45 +1,73 @@
 -- report: how did an admitted call end?
 --
--- KEYS[1] circuit_key  see circuit.lua
--- KEYS[2] leases_key   see circuit.lua
--- KEYS[3] events_key   see circuit.lua
+-- KEYS[1] circuit_key  see keys_and_clock.lua
+-- KEYS[2] leases_key   see keys_and_clock.lua
+-- KEYS[3] events_key   see keys_and_clock.lua
+-- KEYS[4] batches_key  see keys_and_clock.lua
 -- ARGV[1] token        as admitted: a probe's starts with "probe:"
 -- ARGV[2] epoch        the epoch that the admission was made in
 -- ARGV[3] outcome      success | failure | ignored | released
 -- ARGV[4] who          the process that reports
 -- ARGV[5] exception    name of the exception's type, '' without one
--- returns {verdict, state, mode, epoch, transition, unreadable field...}
+-- ARGV[6] retry_after_ms  the wait that the service asked for with its failure, '' where it did not
+-- returns in the usual case the text counted; otherwise {verdict, state, mode, epoch, transition, unreadable field...}
 --         verdict: counted | late (tallied, decides nothing) | unknown (was counted before, or is lost)
 --                  | undeclared (no settings to decide by: declare, then report again)
 -- upholds: the report that ends the lease is the one that counts, so each counts once however often it is sent;
---          a report from another epoch decides nothing; the only closed -> open, half_open -> open and -> closed
+--          a report from another epoch decides nothing; the only half_open -> open and half_open -> closed
 
 local token = ARGV[1]
 local epoch = ARGV[2]
 local outcome = ARGV[3]
 local who = ARGV[4]
 local exception = ARGV[5]
+local retry_after_ms = ARGV[6]
 
-local TALLIES = {
-  success = 'successful_calls',
-  failure = 'failed_calls',
-  ignored = 'ignored_calls',
-  released = 'released_calls',
-}
+local values = redis.call('HMGET', circuit_key, 'state', 'mode', 'epoch', 'reclaim_at', 'idle_ttl_ms', 'failure_count',
+  'probes')
 
-if not TALLIES[outcome] or not exception then
-  return redis.error_reply('ERR report takes token, epoch, outcome (success, failure, ignored, released), who, '
-    .. 'exception')
+-- The usual cases: a success after no failure, and a failure that does not open the circuit. Whatever is not exactly
+-- as usual is looked at below.
+local reclaim_at_ms = tonumber(values[4])
+local ended = false
+if retry_after_ms and values[3] == epoch and values[1] == 'closed' and values[2] == 'automatic'
+  and values[7] == '' and values[5] == '0' and reclaim_at_ms and reclaim_at_ms > now_ms then
+  if outcome == 'success' and values[6] == '0' then
+    ended = redis.call('ZREM', leases_key, token) == 1
+    if ended and type(redis.pcall('HINCRBY', circuit_key, 'successful_calls', 1)) == 'number' then
+      return 'counted'
+    end
+  elseif outcome == 'failure' then
+    local failure_count = tonumber(values[6])
+    local more = redis.call('HMGET', circuit_key, 'failed_calls', 'failure_threshold')
+    local failed_calls = tonumber(more[1])
+    local failure_threshold = tonumber(more[2])
+    if failure_count and failure_count >= 0 and failure_count % 1 == 0 and failure_threshold
+      and failure_count + 1 < failure_threshold and failure_threshold < 2 ^ 53 and failure_threshold % 1 == 0
+      and failed_calls and failed_calls >= 0 and failed_calls % 1 == 0 and failed_calls < 2 ^ 53 then
+      ended = redis.call('ZREM', leases_key, token) == 1
+      if ended then
+        redis.call('HSET', circuit_key, 'failure_count', string.format('%.0f', failure_count + 1),
+          'failed_calls', string.format('%.0f', failed_calls + 1), 'last_failure_time', string.format('%.0f', now_ms),
+          'last_failure_type', exception, 'last_failure_by', who)
+        return 'counted'
+      end
+    end
+  end
 end
 
-local values = redis.call('HMGET', circuit_key, 'state', 'mode', 'epoch', 'failure_count', 'success_count',
-  'failure_threshold', 'success_threshold', 'open_timeout_ms', 'idle_ttl_ms', 'probes')
+-- circuit.lua
+
+local tally_name = TALLY_OF_OUTCOME[outcome]
+if not tally_name or not retry_after_ms or retry_after_ms ~= '' and not tonumber(retry_after_ms) then
+  return redis.error_reply('ERR report takes token, epoch, outcome (success, failure, ignored, released), who, '
+    .. 'exception, retry_after_ms (a number or empty)')
+end
+
 local circuit = circuit_in(values)
-local failure_threshold = number_in('failure_threshold', values[6], 1)
-local success_threshold = number_in('success_threshold', values[7], 1)
-local open_timeout_ms = number_in('open_timeout_ms', values[8], 1)
-local idle_ttl_ms = number_in('idle_ttl_ms', values[9])
-if not circuit or not failure_threshold or not success_threshold or not open_timeout_ms or not idle_ttl_ms then
+local rule = rule_in_force()
+local idle_ttl_ms = number_in('idle_ttl_ms', values[5])
+if not circuit or not rule or not idle_ttl_ms then
   return answer({ 'undeclared', '', '', '0', '' })
 end
 
@@ -50,17 +78,16 @@ local function reply(verdict, moved)
   return answer({ verdict, circuit.state, circuit.mode, whole(circuit.epoch), moved })
 end
 
-if redis.call('ZREM', leases_key, token) == 0 then
+if not ended and redis.call('ZREM', leases_key, token) == 0 then
   return reply('unknown', '')
 end
 
-if values[10] then
-  write_probes((probes_in(values[10])))
+if values[7] and values[7] ~= '' then
+  write_probes((probes_in(values[7])))
 end
-tally(TALLIES[outcome], 1)
+tally(tally_name, 1)
 if outcome == 'failure' then
-  redis.call('HSET', circuit_key, 'last_failure_time', whole(now_ms), 'last_failure_type', exception,
-    'last_failure_by', who)
+  note_failure(who, exception)
 end
 if epoch ~= whole(circuit.epoch) then
   tally('late_results', 1)
@@ -69,25 +96,20 @@ end
 
 if circuit.state == 'half_open' then
   if outcome == 'failure' then
-    return reply('counted', transition(circuit, 'open', 'probe_failed', who, now_ms + open_timeout_ms,
-      { 'exception', exception }))
+    return reply('counted', open(circuit, rule, 'probe_failed', who, exception, retry_after_ms))
   end
   if outcome == 'success' then
-    local success_count = (number_in('success_count', values[5]) or 0) + 1
-    if success_count >= success_threshold then
+    local success_count = (number_in('success_count', redis.call('HGET', circuit_key, 'success_count')) or 0) + 1
+    if success_count >= rule.success_threshold then
       return reply('counted', transition(circuit, 'closed', 'success_threshold', who))
     end
     redis.call('HSET', circuit_key, 'success_count', whole(success_count))
   end
 elseif circuit.state == 'closed' and circuit.mode == 'automatic' then
   if outcome == 'failure' then
-    local failure_count = (number_in('failure_count', values[4]) or 0) + 1
-    redis.call('HSET', circuit_key, 'failure_count', whole(failure_count))
-    if failure_count >= failure_threshold then
-      return reply('counted', transition(circuit, 'open', 'failure_threshold', who, now_ms + open_timeout_ms,
-        { 'exception', exception, 'failure_count', whole(failure_count) }))
-    end
-  elseif outcome == 'success' and values[4] ~= '0' then
+    return reply('counted', count_failure(circuit, rule, values[6], who, exception, retry_after_ms))
+  end
+  if outcome == 'success' and values[6] ~= '0' then
     redis.call('HSET', circuit_key, 'failure_count', '0')
   end
 end

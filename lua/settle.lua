@@ -1,8 +1,9 @@
 -- settle: what did a process decide by itself while it could not ask?
 --
--- KEYS[1] circuit_key  see circuit.lua
--- KEYS[2] leases_key   see circuit.lua
--- KEYS[3] events_key   see circuit.lua
+-- KEYS[1] circuit_key  see keys_and_clock.lua
+-- KEYS[2] leases_key   see keys_and_clock.lua
+-- KEYS[3] events_key   see keys_and_clock.lua
+-- KEYS[4] batches_key  see keys_and_clock.lua
 -- ARGV[1] batch        the sender's own name for these tallies, never used before
 -- ARGV[2] who          the process
 -- ARGV[3] away_ms      how long it could not ask

@@ -1,8 +1,9 @@
 -- snapshot: what is there to see, at one instant?
 --
--- KEYS[1] circuit_key  see circuit.lua
--- KEYS[2] leases_key   see circuit.lua
--- KEYS[3] events_key   see circuit.lua
+-- KEYS[1] circuit_key  see keys_and_clock.lua
+-- KEYS[2] leases_key   see keys_and_clock.lua
+-- KEYS[3] events_key   see keys_and_clock.lua
+-- KEYS[4] batches_key  see keys_and_clock.lua
 -- returns {now_ms, calls in flight, probes in flight, {field, value, field, value, ...}}; no fields, no circuit
 -- upholds: looking changes nothing
 

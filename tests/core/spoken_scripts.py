@@ -18,6 +18,8 @@ SETTINGS = {
     "probe_timeout_ms": str(PROBE_MS),
     "lease_timeout_ms": str(LEASE_MS),
     "idle_ttl_ms": "0",
+    "max_timeout_ms": str(5 * OPEN_MS),
+    "push": "0",
 }
 
 
@@ -25,8 +27,19 @@ def speak(redis: Redis, name: str, *arguments: str, circuit: str = NAME) -> list
     """Run the script ``name`` on a circuit and return its reply."""
     keys = keys_of(circuit).of_script
     reply: Any = redis.eval(script(name).source, len(keys), *keys, *arguments)
-    assert isinstance(reply, list)
-    return reply
+    return reply if isinstance(reply, list) else in_full(name, reply, redis.hget(keys[0], "epoch"))
+
+
+def in_full(name: str, reply: bytes | str, epoch: Any) -> list[Any]:
+    """What the short answer to a usual question stands for."""
+    words = (reply if isinstance(reply, str) else reply.decode()).split(" ")
+    if name == "report":
+        assert words == ["counted"]
+        return ["counted", "closed", "automatic", epoch, ""]
+    assert name == "admit"
+    if len(words) == 1:
+        return ["admitted", "closed", "automatic", words[0], "", ""]
+    return ["rejected", "open", "automatic", words[0], words[1], ""]
 
 
 def declare(redis: Redis, **changed: str | int) -> list[Any]:
@@ -40,7 +53,7 @@ def admit(redis: Redis, token: str, *, again: bool = False) -> list[Any]:
 
 
 def report(redis: Redis, token: str, epoch: str, outcome: str, exception: str = "") -> list[Any]:
-    return speak(redis, "report", token, epoch, outcome, "tester", exception)
+    return speak(redis, "report", token, epoch, outcome, "tester", exception, "")
 
 
 def control(redis: Redis, act: str, request: str = "", *, again: bool = False) -> list[Any]:

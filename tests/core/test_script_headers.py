@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sharedbreaker.store.scripts import SCRIPTS, SHARED, source
+from sharedbreaker.store.scripts import FIRST, SCRIPTS, SHARED, script, source
 
 LUA = Path(__file__).parents[2] / "lua"
 SLOT = re.compile(r"-- (KEYS|ARGV)\[(\d+)(\.\.)?\] (\w+)( |$)")
@@ -44,16 +44,16 @@ def locals_in(body: list[str], table: str) -> list[tuple[int, str]]:
 
 def test_every_file_in_lua_is_a_known_script() -> None:
     """The folder holds the scripts that the package loads and what they share, and nothing else."""
-    assert sorted(path.stem for path in LUA.glob("*.lua")) == sorted((*SCRIPTS, SHARED))
+    assert sorted(path.stem for path in LUA.glob("*.lua")) == sorted((*SCRIPTS, FIRST, SHARED))
 
 
-@pytest.mark.parametrize("name", [*SCRIPTS, SHARED])
+@pytest.mark.parametrize("name", [*SCRIPTS, FIRST, SHARED])
 def test_first_line_says_what_the_script_is(name: str) -> None:
     """A header begins with the script's name and a question or a sentence."""
     assert re.match(rf"-- {name}: \S", text_of(name).header[0])
 
 
-@pytest.mark.parametrize("name", [*SCRIPTS, SHARED])
+@pytest.mark.parametrize("name", [*SCRIPTS, FIRST, SHARED])
 @pytest.mark.parametrize("word", ["returns", "upholds"])
 def test_header_says_what_comes_out(name: str, word: str) -> None:
     """A header tells what the script returns and what it upholds."""
@@ -90,30 +90,39 @@ def test_body_takes_no_argument_past_its_local(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_keys_are_those_of_circuit_lua(name: str) -> None:
-    """Every script's header names the keys that circuit.lua gives names, in its order."""
+def test_keys_are_those_that_every_script_knows(name: str) -> None:
+    """Every script's header names the keys that keys_and_clock.lua gives names, in its order."""
     keys = [(number, key) for number, key, _ in slots_in(text_of(name).header, "KEYS")]
 
-    assert keys == locals_in(text_of(SHARED).body, "KEYS")
+    assert keys == locals_in(text_of(FIRST).body, "KEYS")
 
 
-def test_circuit_lua_names_its_own_keys() -> None:
-    """circuit.lua's header and body name the same keys, and it takes no argument."""
-    text = text_of(SHARED)
+def test_what_stands_first_names_its_own_keys() -> None:
+    """keys_and_clock.lua's header and body name the same keys, and it takes no argument."""
+    text = text_of(FIRST)
 
     assert [(number, key) for number, key, _ in slots_in(text.header, "KEYS")] == locals_in(text.body, "KEYS")
     assert not any("ARGV" in line for line in text.body)
 
 
-@pytest.mark.parametrize("name", [*SCRIPTS, SHARED])
+@pytest.mark.parametrize("name", [*SCRIPTS, FIRST, SHARED])
 def test_body_uses_no_key_by_its_number(name: str) -> None:
-    """KEYS[n] stands in circuit.lua's locals only; a walk over all keys is allowed."""
+    """KEYS[n] stands in keys_and_clock.lua's locals only; a walk over all keys is allowed."""
     lines = [line for line in text_of(name).body if "KEYS" in line and not LOCAL.fullmatch(line)]
 
     assert not any(re.search(r"KEYS\[", line) for line in lines)
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
+def test_each_script_holds_what_it_shares_once(name: str) -> None:
+    """Keys and clock stand first, and what scripts share stands in its place, each of them once."""
+    whole = script(name).source
+
+    assert whole.startswith(source(FIRST))
+    assert [whole.count(source(part)) for part in (FIRST, SHARED)] == [1, 1]
+
+
+@pytest.mark.parametrize("name", [*SCRIPTS, SHARED])
 def test_names_of_keys_and_time_come_from_one_place(name: str) -> None:
-    """Only circuit.lua reads the clock."""
+    """Only keys_and_clock.lua reads the clock."""
     assert not any("'TIME'" in line for line in text_of(name).body)

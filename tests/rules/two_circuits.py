@@ -84,6 +84,8 @@ class TwoCircuits:
 
         fields: Any = self._redis.hgetall(self._keys.circuit)
         assert fields.pop("schema") == "1"
+        first = int(fields.pop("reclaim_at"))
+        assert all(first <= end for end in both.values())
         # A probe that is lost leaves the field when somebody next writes it; its lease decides till then.
         named = fields.pop("probes", "").split()
         assert not self._reported.intersection(named)
@@ -112,7 +114,7 @@ class TwoCircuits:
         source = script(name).source
         assert "redis.call('TIME')" in source
         source = source.replace("redis.call('TIME')", f"redis.call('HMGET', '{CLOCK}', 's', 'us')")
-        return self._redis.eval(source, 3, *self._keys.of_script, *arguments)
+        return self._redis.eval(source, 4, *self._keys.of_script, *arguments)
 
 
 def _flat(fields: Mapping[str, str]) -> list[str]:

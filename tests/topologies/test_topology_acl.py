@@ -35,7 +35,7 @@ KEY_PATTERN = f"~{PREFIX}:*"
 RIGHTS = (
     *("EVALSHA", "EVAL", "SADD", "TIME"),
     *("HMGET", "HGET", "HGETALL", "HSET", "HSETNX", "HDEL", "HINCRBY"),
-    *("ZADD", "ZREM", "ZSCORE", "ZCOUNT", "ZREMRANGEBYSCORE"),
+    *("ZADD", "ZREM", "ZSCORE", "ZCOUNT", "ZRANGE", "ZREMRANGEBYSCORE"),
     *("XADD", "XREVRANGE", "PEXPIRE", "PERSIST"),
 )
 """All that is needed on one server, or behind Sentinel. A database other than 0 takes SELECT as well.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sharedbreaker.circuit.errors import CircuitBreakerError
-from sharedbreaker.circuit.reading import UNDECLARED, texts
+from sharedbreaker.circuit.reading import UNDECLARED, text, texts
 from sharedbreaker.circuit.state import CircuitMode, CircuitState
 
 PROBE_PREFIX = "probe:"
@@ -62,8 +62,10 @@ def refused_because(state: CircuitState, mode: CircuitMode) -> str:
     return "held_open" if mode is CircuitMode.HELD_OPEN else "open"
 
 
-def read_admission(reply: Sequence[Any], name: str, token: str) -> AdmissionReading:
+def read_admission(reply: Sequence[Any] | bytes | str, name: str, token: str) -> AdmissionReading:
     """Return what the script said about the call named ``token`` of the circuit ``name``."""
+    if isinstance(reply, (bytes, str)):
+        return _read_usual(text(reply), name, token)
     verdict, state, mode, epoch, retry_after_ms, transition, *unreadable = texts(reply, 6)
     admission = None
     refusal = None
@@ -79,3 +81,11 @@ def read_admission(reply: Sequence[Any], name: str, token: str) -> AdmissionRead
         raise ValueError(f"admit answered {verdict!r}")
     who_decides = CircuitMode(mode or "automatic")
     return AdmissionReading(admission, refusal, who_decides, transition, tuple(unreadable))
+
+
+def _read_usual(reply: str, name: str, token: str) -> AdmissionReading:
+    epoch, _, retry_after_ms = reply.partition(" ")
+    if not retry_after_ms:
+        return AdmissionReading(Admission(token, epoch), None, CircuitMode.AUTOMATIC, "", ())
+    refusal = CircuitBreakerError(name, CircuitState.OPEN, int(retry_after_ms) / 1000, "open")
+    return AdmissionReading(None, refusal, CircuitMode.AUTOMATIC, "", ())

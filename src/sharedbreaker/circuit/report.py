@@ -9,8 +9,10 @@ from typing import Any
 from sharedbreaker.circuit.admission import Admission
 from sharedbreaker.circuit.outcome import Outcome
 from sharedbreaker.circuit.reading import UNDECLARED, texts
+from sharedbreaker.circuit.settings import LONGEST_SECONDS
 
 EXCEPTION_NAME_LENGTH = 64
+USUAL = (b"counted", "counted")
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,8 @@ class Report:
     outcome: Outcome
     exception: str = ""
     """Name of the exception's type. Never its message, which may hold a prompt or a key."""
+    retry_after_ms: int | None = None
+    """Milliseconds after which the service itself asked to be called again."""
 
 
 @dataclass(frozen=True)
@@ -39,19 +43,39 @@ class ReportReading:
         return self.verdict == UNDECLARED
 
 
-def report_of(admission: Admission, outcome: Outcome, error: BaseException | None) -> Report:
-    """Return the report of a call that ended with ``error``, or with None where it returned."""
+COUNTED = ReportReading("counted", "", ())
+
+
+def report_of(
+    admission: Admission, outcome: Outcome, error: BaseException | None, retry_after: float | None = None
+) -> Report:
+    """Return the report of a call that ended with ``error``, or with None where it returned.
+
+    ``retry_after``: seconds after which the service asked to be called again, where it did. What makes no
+    sense as such, as a service may answer anything, is taken as none.
+    """
     exception = "" if error is None else type(error).__qualname__[:EXCEPTION_NAME_LENGTH]
-    return Report(admission, outcome, exception)
+    retry_after_ms = None
+    if retry_after is not None and 0 < retry_after <= LONGEST_SECONDS:
+        retry_after_ms = max(1, round(retry_after * 1000))
+    return Report(admission, outcome, exception, retry_after_ms)
+
+
+def milliseconds_text(milliseconds: int | None) -> str:
+    """Return what scripts take for a time that may be missing."""
+    return "" if milliseconds is None else str(milliseconds)
 
 
 def report_arguments(report: Report, who: str) -> tuple[str, ...]:
     """Return the script's arguments."""
     admission = report.admission
-    return admission.token, admission.epoch, report.outcome.value, who, report.exception
+    wait = milliseconds_text(report.retry_after_ms)
+    return admission.token, admission.epoch, report.outcome.value, who, report.exception, wait
 
 
-def read_report(reply: Sequence[Any]) -> ReportReading:
+def read_report(reply: Sequence[Any] | bytes | str) -> ReportReading:
     """Return what the script said."""
+    if reply in USUAL:
+        return COUNTED
     verdict, _state, _mode, _epoch, transition, *unreadable = texts(reply, 5)
     return ReportReading(verdict, transition, tuple(unreadable))

@@ -19,6 +19,7 @@ from sharedbreaker.circuit.admission import (
 from sharedbreaker.circuit.control import Act, ControlReading
 from sharedbreaker.circuit.errors import CircuitBreakerError
 from sharedbreaker.circuit.outcome import Outcome
+from sharedbreaker.circuit.refresh import Batch, RefreshReading
 from sharedbreaker.circuit.report import Report, ReportReading
 from sharedbreaker.circuit.snapshot import Snapshot
 from sharedbreaker.circuit.state import TRANSITIONS, CircuitMode, CircuitState, Transition
@@ -65,6 +66,7 @@ class Circuit:
         self.success_count = 0
         self.opened_at: int | None = None
         self.open_until: int | None = None
+        self.retry_after_ms: int | None = None
         self.started_at = self.last_state_change = now_us // 1000
         self.last_failure: dict[str, str] = {}
         self.held: dict[str, str] = {}
@@ -75,6 +77,7 @@ class Circuit:
         self.probe_leases: dict[str, int] = {}
         self.probes: list[str] = []
         self.events: deque[Event] = deque(maxlen=EVENTS_KEPT)
+        self.batches: set[str] = set()
         self._leases_in_order = True
 
     def begin(self, now_us: int, state: CircuitState, mode: CircuitMode, open_until_us: int | None) -> None:
@@ -138,23 +141,44 @@ class Circuit:
             return ReportReading("unknown", "", ())
         self.tallies[TALLY_OF_OUTCOME[report.outcome]] += 1
         if report.outcome is Outcome.FAILURE:
-            self.last_failure = {
-                "last_failure_time": str(now_ms),
-                "last_failure_type": report.exception,
-                "last_failure_by": who,
-            }
+            self._note_failure(now_ms, report.exception, who)
         if token in self.probes:
             self.probes.remove(token)
         if report.admission.epoch != str(self.epoch):
             self.tallies["late_results"] += 1
             return ReportReading("late", "", ())
-        return ReportReading("counted", self.learn(now_us, report.outcome, who), ())
+        return ReportReading("counted", self.learn(now_us, report.outcome, who, report.retry_after_ms), ())
 
-    def learn(self, now_us: int, outcome: Outcome, who: str) -> str:
+    def refresh(self, now_us: int, batch: Batch, told: str, who: str) -> RefreshReading:
+        """Take note of calls that ended where the state was known from before, and say where it stands."""
+        now_ms = now_us // 1000
+        self._reclaim(now_ms)
+        self.batches.discard(told)
+        if not batch.name:
+            return self._standing(now_ms, "counted", "")
+        if batch.name in self.batches:
+            return self._standing(now_ms, "repeated", "")
+        self.batches.add(batch.name)
+        for outcome, times in batch.outcomes.items():
+            self.tallies[TALLY_OF_OUTCOME[outcome]] += times
+        self.tallies["rejected_calls"] += batch.rejected
+        if batch.outcomes.get(Outcome.FAILURE):
+            self._note_failure(now_ms, batch.exception, who)
+        results = sum(batch.outcomes.values())
+        if results and batch.epoch != str(self.epoch):
+            self.tallies["late_results"] += results
+            return self._standing(now_ms, "late", "")
+        moved = ""
+        for outcome in (Outcome.SUCCESS, Outcome.FAILURE):
+            if self.state is CircuitState.CLOSED and batch.outcomes.get(outcome):
+                moved = self.learn(now_us, outcome, who, batch.retry_after_ms)
+        return self._standing(now_ms, "counted", moved)
+
+    def learn(self, now_us: int, outcome: Outcome, who: str, retry_after_ms: int | None = None) -> str:
         """Let an outcome decide, and tally nothing. Return the transition it caused, or an empty text."""
         if self.state is CircuitState.HALF_OPEN:
             if outcome is Outcome.FAILURE:
-                return self._open("probe_failed", who, now_us)
+                return self._open("probe_failed", who, now_us, retry_after_ms)
             if outcome is Outcome.SUCCESS:
                 self.success_count += 1
                 if self.success_count >= self.settings["success_threshold"]:
@@ -163,7 +187,7 @@ class Circuit:
             if outcome is Outcome.FAILURE:
                 self.failure_count += 1
                 if self.failure_count >= self.settings["failure_threshold"]:
-                    return self._open("failure_threshold", who, now_us)
+                    return self._open("failure_threshold", who, now_us, retry_after_ms)
             elif outcome is Outcome.SUCCESS:
                 self.failure_count = 0
         return ""
@@ -217,14 +241,37 @@ class Circuit:
             fields["opened_at"] = str(self.opened_at)
         if self.open_until is not None:
             fields["open_until"] = str(self.open_until)
+        if self.retry_after_ms is not None:
+            fields["retry_after_ms"] = str(self.retry_after_ms)
         if self.probes:
             fields["probes"] = " ".join(self.probes)
         return fields
 
-    def _open(self, why: str, who: str, now_us: int) -> str:
+    def _open(self, why: str, who: str, now_us: int, retry_after_ms: int | None) -> str:
         moved = self._transition(CircuitState.OPEN, why, who, now_us)
-        self.open_until = now_us // 1000 + self.settings["open_timeout_ms"]
+        self.retry_after_ms = retry_after_ms
+        self.open_until = now_us // 1000 + self._opening_ms()
         return moved
+
+    def _opening_ms(self) -> int:
+        """How long an opening may last: the service's own word goes before `timeout`, up to `max_timeout`."""
+        timeout_ms = self.settings["open_timeout_ms"]
+        if self.retry_after_ms is None:
+            return timeout_ms
+        return max(1, min(self.retry_after_ms, max(timeout_ms, self.settings["max_timeout_ms"])))
+
+    def _note_failure(self, now_ms: int, exception: str, who: str) -> None:
+        self.last_failure = {
+            "last_failure_time": str(now_ms),
+            "last_failure_type": exception,
+            "last_failure_by": who,
+        }
+
+    def _standing(self, now_ms: int, verdict: str, moved: str) -> RefreshReading:
+        retry_after = None
+        if self.state is CircuitState.OPEN and self.open_until is not None:
+            retry_after = max(0, self.open_until - now_ms) / 1000
+        return RefreshReading(verdict, self.state, self.mode, str(self.epoch), retry_after, moved, ())
 
     def _transition(self, after: CircuitState, why: str, who: str, now_us: int) -> str:
         """Change the state: the one door."""
@@ -236,9 +283,10 @@ class Circuit:
         self.success_count = 0
         if after is CircuitState.OPEN:
             self.opened_at = now_us // 1000
+            self.retry_after_ms = None
         elif after is CircuitState.CLOSED:
             self.failure_count = 0
-            self.opened_at = self.open_until = None
+            self.opened_at = self.open_until = self.retry_after_ms = None
         self.tallies[transition.name] += 1
         return transition.name
 
@@ -258,7 +306,7 @@ class Circuit:
     def _shorten(self) -> None:
         """Hold an opening to a shorter `timeout` that was declared while it lasts."""
         if self.mode is CircuitMode.AUTOMATIC and self.opened_at is not None and self.open_until is not None:
-            self.open_until = min(self.open_until, self.opened_at + self.settings["open_timeout_ms"])
+            self.open_until = min(self.open_until, self.opened_at + self._opening_ms())
 
     def _reclaim(self, now_ms: int) -> None:
         for leases in (self.call_leases, self.probe_leases):

@@ -36,14 +36,23 @@ class Settings:
     """Seconds any other call stays on the books without a report; then it is counted as lost."""
     idle_ttl: float | timedelta | None = None
     """Seconds after which a closed circuit that nobody calls or holds is forgotten. None means never."""
+    max_timeout: float | timedelta = 300.0
+    """Seconds the circuit stays open at most where the service itself said when to come again.
+
+    It never makes an opening shorter than `timeout` would be.
+    """
+    push: bool = False
+    """Whether changes are also published, for processes that act on a view."""
 
     def __post_init__(self) -> None:
         _check_count("failure_threshold", self.failure_threshold, LARGEST_COUNT)
         _check_count("success_threshold", self.success_threshold, LARGEST_COUNT)
         if self.half_open_max_calls is not None:
             _check_count("half_open_max_calls", self.half_open_max_calls, MOST_PROBES)
-        for argument in ("timeout", "probe_timeout", "lease_timeout"):
+        for argument in ("timeout", "probe_timeout", "lease_timeout", "max_timeout"):
             milliseconds_in(argument, getattr(self, argument))
+        if not isinstance(self.push, bool):
+            raise SettingsError(f"push must be True or False, not {self.push!r}")
         if self.idle_ttl is not None:
             longest_lease = max(
                 milliseconds_in("probe_timeout", self.probe_timeout),
@@ -69,6 +78,8 @@ class Settings:
             "probe_timeout_ms": str(milliseconds_in("probe_timeout", self.probe_timeout)),
             "lease_timeout_ms": str(milliseconds_in("lease_timeout", self.lease_timeout)),
             "idle_ttl_ms": str(idle_ttl_ms),
+            "max_timeout_ms": str(milliseconds_in("max_timeout", self.max_timeout)),
+            "push": str(int(self.push)),
         }
 
 

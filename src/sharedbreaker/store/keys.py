@@ -16,17 +16,18 @@ class Keys:
     circuit: str
     leases: str
     events: str
+    batches: str
     registry: str
     """The set of all names under the same prefix; in a slot of its own, so no script touches it."""
 
     @property
-    def of_script(self) -> tuple[str, str, str]:
+    def of_script(self) -> tuple[str, str, str, str]:
         """The keys that every script takes, in its order."""
-        return self.circuit, self.leases, self.events
+        return self.circuit, self.leases, self.events, self.batches
 
 
 def keys_of(name: str, prefix: str = DEFAULT_PREFIX) -> Keys:
     """Return the keys of the circuit ``name``; raise SettingsError for a name or prefix outside the rule."""
     check_name("name", name)
     circuit = f"{check_name('prefix', prefix)}:{{{name}}}"
-    return Keys(circuit, f"{circuit}:leases", f"{circuit}:events", f"{prefix}:breakers")
+    return Keys(circuit, f"{circuit}:leases", f"{circuit}:events", f"{circuit}:batches", f"{prefix}:breakers")

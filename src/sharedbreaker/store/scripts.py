@@ -8,8 +8,10 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
+FIRST = "keys_and_clock"
 SHARED = "circuit"
-SCRIPTS = ("admit", "report", "control", "declare", "snapshot", "settle")
+PLACE_OF_SHARED = f"-- {SHARED}.lua\n"
+SCRIPTS = ("admit", "report", "control", "declare", "snapshot", "settle", "refresh")
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,9 @@ def source(name: str) -> str:
 
 @cache
 def script(name: str) -> Script:
-    """Return the script ``name`` with what all scripts share in front of it."""
-    whole = f"{source(SHARED)}\n{source(name)}"
+    """Return the script ``name`` with what all scripts share in front of it and in its place."""
+    own = source(name)
+    if PLACE_OF_SHARED not in own:
+        own = f"{PLACE_OF_SHARED}{own}"
+    whole = f"{source(FIRST)}\n{own.replace(PLACE_OF_SHARED, source(SHARED), 1)}"
     return Script(name, whole, hashlib.sha1(whole.encode(), usedforsecurity=False).hexdigest())
