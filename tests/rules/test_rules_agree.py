@@ -14,6 +14,7 @@ from two_circuits import TwoCircuits
 from sharedbreaker.circuit.admission import Admission
 from sharedbreaker.circuit.control import Act
 from sharedbreaker.circuit.outcome import Outcome
+from sharedbreaker.circuit.refresh import Batch
 from sharedbreaker.circuit.settings import Settings
 from sharedbreaker.circuit.state import CircuitMode, CircuitState
 from sharedbreaker.demo.redis_server import RedisServer
@@ -27,11 +28,26 @@ SETTINGS = st.builds(
     half_open_max_calls=st.one_of(st.none(), st.integers(1, 3)),
     probe_timeout=st.sampled_from([0.05, 0.15, 2.0]),
     lease_timeout=st.sampled_from([0.05, 0.3]),
+    max_timeout=st.sampled_from([0.05, 0.3]),
+)
+RETRY_AFTER_MS = st.sampled_from([None, None, 50, 150, 1000])
+COUNTS = st.fixed_dictionaries(
+    {},
+    optional={
+        Outcome.SUCCESS: st.integers(1, 3),
+        Outcome.IGNORED: st.integers(1, 3),
+        Outcome.RELEASED: st.integers(1, 3),
+        Outcome.FAILURE: st.just(1),
+    },
 )
 STEPS = st.one_of(
     st.tuples(st.just("admit"), st.sampled_from(["ann", "bob"])),
     st.tuples(st.just("admit"), st.sampled_from(["ann", "bob"])),
-    st.tuples(st.just("report"), st.integers(0, 5), st.sampled_from(list(Outcome))),
+    st.tuples(st.just("report"), st.integers(0, 5), st.sampled_from(list(Outcome)), RETRY_AFTER_MS),
+    st.tuples(st.just("refresh"), COUNTS, st.integers(0, 2), st.booleans(), RETRY_AFTER_MS),
+    st.tuples(st.just("refresh"), st.just({Outcome.FAILURE: 1}), st.just(0), st.booleans(), st.none()),
+    st.tuples(st.just("refresh again"), st.integers(0, 5)),
+    st.tuples(st.just("look"), st.booleans()),
     st.tuples(st.just("call"), st.just(Outcome.FAILURE)),
     st.tuples(st.just("call"), st.just(Outcome.FAILURE)),
     st.tuples(st.just("call"), st.just(Outcome.SUCCESS)),
@@ -59,10 +75,11 @@ def redis_of_rules(redis_server: RedisServer) -> Iterator[Redis]:
     client.close()
 
 
-def play(both: TwoCircuits, history: list[tuple[Any, ...]]) -> set[str]:  # noqa: C901 - one branch a step
+def play(both: TwoCircuits, history: list[tuple[Any, ...]]) -> set[str]:  # noqa: C901, PLR0912 - one branch a step
     """Play a history, and return what it came across."""
     running: list[Admission] = []
     ended: list[Admission] = []
+    batches: list[Batch] = []
     seen = {both.circuit.state.value}
     for step, *details in history:
         if step == "admit":
@@ -76,7 +93,17 @@ def play(both: TwoCircuits, history: list[tuple[Any, ...]]) -> set[str]:  # noqa
         elif step == "report" and running:
             admission = running.pop(details[0] % len(running))
             ended.append(admission)
-            both.report(admission, details[1], "ann")
+            both.report(admission, details[1], "ann", *details[2:])
+        elif step == "refresh":
+            outcomes, rejected, is_late, wait_ms = details
+            epoch = str(both.circuit.epoch - is_late)
+            batches.append(Batch(f"batch{len(batches)}", epoch, outcomes, rejected, "Boom", wait_ms))
+            both.refresh(batches[-1], "", "ann")
+        elif step == "refresh again" and batches:
+            both.refresh(batches[details[0] % len(batches)], "", "bob")
+        elif step == "look":
+            told = batches[-1].name if batches and details[0] else ""
+            both.refresh(Batch("", str(both.circuit.epoch)), told, "bob")
         elif step == "report again" and ended:
             both.report(ended[details[0] % len(ended)], details[1], "bob")
         elif step == "crash" and running:
@@ -127,6 +154,17 @@ def test_a_history_reaches_every_state_and_every_way_between_them(redis_of_rules
         "half_open_to_open": 1,
         "open_to_closed": 1,
     }
+
+
+def test_results_of_a_view_open_the_circuit_for_as_long_as_the_service_asked(redis_of_rules: Redis) -> None:
+    """A failure that was decided on a view opens; the service's wait goes before `timeout`, up to the cap."""
+    both = TwoCircuits(redis_of_rules, Settings(failure_threshold=2, timeout=0.1, max_timeout=0.3))
+
+    successes_first = ("refresh", {Outcome.SUCCESS: 3, Outcome.FAILURE: 1}, 2, False, None)
+    play(both, [successes_first, ("refresh", {Outcome.FAILURE: 1}, 0, False, 1000)])
+
+    assert both.circuit.open_until == both.now_us // 1000 + 300
+    assert both.circuit.tallies["successful_calls"] == 3
 
 
 def test_a_shorter_timeout_declared_while_open_shortens_the_opening(redis_of_rules: Redis) -> None:

@@ -10,6 +10,7 @@ from redis import Redis
 from sharedbreaker.circuit.admission import Admission, admission_arguments, read_admission
 from sharedbreaker.circuit.control import Act, ControlReading, control_arguments, read_control
 from sharedbreaker.circuit.outcome import Outcome
+from sharedbreaker.circuit.refresh import Batch, read_refresh, refresh_arguments
 from sharedbreaker.circuit.report import Report, read_report, report_arguments
 from sharedbreaker.circuit.rules import Circuit
 from sharedbreaker.circuit.settings import Settings
@@ -51,13 +52,21 @@ class TwoCircuits:
         self.compare()
         return shared.admission
 
-    def report(self, admission: Admission, outcome: Outcome, who: str) -> None:
-        report = Report(admission, outcome, "Boom" if outcome is Outcome.FAILURE else "")
+    def report(
+        self, admission: Admission, outcome: Outcome, who: str, retry_after_ms: int | None = None
+    ) -> None:
+        report = Report(admission, outcome, "Boom" if outcome is Outcome.FAILURE else "", retry_after_ms)
         mine = self.circuit.report(self.now_us, report, who)
         shared = read_report(self._run("report", report_arguments(report, who)))
         assert shared == mine
         if shared.verdict != "unknown":
             self._reported.add(admission.token)
+        self.compare()
+
+    def refresh(self, batch: Batch, told: str, who: str) -> None:
+        mine = self.circuit.refresh(self.now_us, batch, told, who)
+        shared = read_refresh(self._run("refresh", refresh_arguments(batch, told, who)))
+        assert shared == mine
         self.compare()
 
     def control(self, act: Act, who: str, hold_ms: int | None) -> ControlReading:
@@ -93,6 +102,8 @@ class TwoCircuits:
         mine = self.circuit.fields()
         assert live == mine.pop("probes", "").split()
         assert fields == mine
+
+        assert set(self._redis.zrange(self._keys.batches, 0, -1)) == self.circuit.batches  # type: ignore[arg-type]
 
         events: Any = self._redis.xrange(self._keys.events)
         history = [
