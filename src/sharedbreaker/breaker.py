@@ -6,6 +6,7 @@ import inspect
 import sys
 from collections.abc import Callable
 from datetime import timedelta
+from time import monotonic
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
@@ -24,13 +25,15 @@ from sharedbreaker.circuit.outcome import (
     outcome_of,
 )
 from sharedbreaker.circuit.report import report_of
-from sharedbreaker.circuit.settings import Settings, seconds_in
+from sharedbreaker.circuit.settings import Settings, seconds_in, staleness_in
 from sharedbreaker.circuit.snapshot import Snapshot
 from sharedbreaker.open_blocks import OpenBlocks
+from sharedbreaker.store.alone import OnRedisError
 from sharedbreaker.store.keys import DEFAULT_PREFIX, keys_of
 from sharedbreaker.store.link import link_to
 from sharedbreaker.store.redis_store import RedisStore
-from sharedbreaker.store.switch_over import OnRedisError, SwitchOverStore
+from sharedbreaker.store.steps import walk
+from sharedbreaker.store.switch_over import SwitchOverStore
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -61,6 +64,13 @@ class CircuitBreaker:
             counted as lost; make it longer than the longest call. Default 900.
         idle_ttl: seconds after which a closed circuit that nobody calls or holds is forgotten.
             None means never.
+        max_timeout: seconds the circuit stays open at most where the service itself said when to come
+            again; see ``report``. Default 300.
+        max_staleness: seconds that this process may act on what it last heard of the circuit, and hold
+            back its own successes, rejections and ignored calls before it writes them. Failures are
+            written at once, and probes are always admitted by Redis. Default 0: every call asks Redis.
+        push: whether changes of the circuit are also published, so that processes with a
+            ``max_staleness`` hear of them at once. Default False.
         redis_timeout: seconds that any wait for Redis may last. Default 0.25.
         redis_retry_interval: seconds between two tries of a process while Redis does not answer; one call
             tries, the others do not wait. Default 1.
@@ -89,6 +99,9 @@ class CircuitBreaker:
         probe_timeout: float | timedelta = 60,
         lease_timeout: float | timedelta = 900,
         idle_ttl: float | timedelta | None = None,
+        max_timeout: float | timedelta = 300,
+        max_staleness: float | timedelta = 0,
+        push: bool = False,
         redis_timeout: float | timedelta = 0.25,
         redis_retry_interval: float | timedelta = 1,
         on_redis_error: OnRedisError = "local",
@@ -106,6 +119,8 @@ class CircuitBreaker:
             probe_timeout=probe_timeout,
             lease_timeout=lease_timeout,
             idle_ttl=idle_ttl,
+            max_timeout=max_timeout,
+            push=push,
         )
         if on_redis_error not in ON_REDIS_ERROR:
             raise SettingsError(f"on_redis_error must be one of {ON_REDIS_ERROR}, not {on_redis_error!r}")
@@ -118,11 +133,13 @@ class CircuitBreaker:
         )
         self._open_blocks = OpenBlocks()
         shared = RedisStore(link, name, keys_of(name, prefix), settings)
+        self._link = link
         self._store = SwitchOverStore(
             name,
             settings,
             shared,
-            link.guard_of_circuit(),
+            link,
+            max_staleness=staleness_in("max_staleness", max_staleness),
             on_redis_error=on_redis_error,
             on_redis_change=on_redis_change,
         )
@@ -141,22 +158,46 @@ class CircuitBreaker:
 
         """
         refuse_coroutine_function(func)
+        return self._call(func, args, kwargs)
+
+    def _call(self, func: Callable[..., R], args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
+        store = self._store
+        view = store.view
+        if monotonic() < view.closed_until:
+            # Nobody is asked, and nothing is made that is not needed: this is most calls where a staleness
+            # is allowed, and where Redis is away.
+            try:
+                result = func(*args, **kwargs)
+            except BaseException as error:
+                outcome = outcome_of(error, self._expected_exception)
+                walk(store.report_on_view(view, report_of(view.nobody, outcome, error)), self._link)
+                raise
+            if hasattr(result, "__await__"):
+                view.add(Outcome.RELEASED)
+                raise self._unseen(func, result)
+            view.add_success()
+            if not view.is_watched:
+                store.look_after(view)
+            return result
         admission = self.admit()
         try:
             result = func(*args, **kwargs)
         except BaseException as error:
             self.report(admission, outcome_of(error, self._expected_exception), error)
             raise
-        if inspect.isawaitable(result):
+        if hasattr(result, "__await__"):
             self.report(admission, Outcome.RELEASED)
-            if inspect.iscoroutine(result):
-                result.close()
-            raise TypeError(
-                f"circuit {self.name!r}: {func!r} returned an awaitable, whose outcome would not be seen; "
-                "CircuitBreaker serves functions that return their result"
-            )
+            raise self._unseen(func, result)
         self.report(admission, Outcome.SUCCESS)
         return result
+
+    def _unseen(self, func: Callable[..., object], result: object) -> TypeError:
+        if inspect.iscoroutine(result):
+            result.close()
+        return TypeError(
+            f"circuit {self.name!r}: {func!r} returned an awaitable, whose outcome would not be seen; "
+            "CircuitBreaker serves functions that return their result"
+        )
 
     def __enter__(self) -> CircuitBreaker:
         """Ask for admission to the block; raise CircuitBreakerError where it is refused."""
@@ -183,19 +224,27 @@ class CircuitBreaker:
             CircuitBreakerError: the circuit rejects the call.
 
         """
-        reading = self._store.admit()
+        reading = walk(self._store.admit(), self._link)
         if reading.refusal is not None:
             raise reading.refusal
         assert reading.admission is not None  # noqa: S101 - one of the two is there
         return reading.admission
 
-    def report(self, admission: Admission, outcome: Outcome, error: BaseException | None = None) -> None:
+    def report(
+        self,
+        admission: Admission,
+        outcome: Outcome,
+        error: BaseException | None = None,
+        *,
+        retry_after: float | None = None,
+    ) -> None:
         """Tell how an admitted call ended: the second half of ``call``.
 
         Counts once, however often it is told, and never raises on Redis' account. ``error`` lends the
-        name of its type to the books.
+        name of its type to the books. ``retry_after``: seconds after which the service asked to be called
+        again. Where this failure opens the circuit, it stays open for so long, up to ``max_timeout``.
         """
-        self._store.report(report_of(admission, Outcome(outcome), error))
+        walk(self._store.report(report_of(admission, Outcome(outcome), error, retry_after)), self._link)
 
     def force_open(
         self,
@@ -208,23 +257,23 @@ class CircuitBreaker:
 
         ``who`` asked; by default this host and process. Raises StoreError if Redis cannot be asked.
         """
-        self._store.control(Act.FORCE_OPEN, who, reason, seconds)
+        self._control(Act.FORCE_OPEN, who, reason, seconds)
 
     def force_close(self, reason: str | None = None, *, who: str | None = None) -> None:
         """Close the circuit, clear the counts that decide, and let the state machine decide again."""
-        self._store.control(Act.FORCE_CLOSE, who, reason, None)
+        self._control(Act.FORCE_CLOSE, who, reason)
 
     def disable(self, reason: str | None = None, *, who: str | None = None) -> None:
         """Close the circuit and keep it closed whatever fails, until ``enable()``. Calls are tallied."""
-        self._store.control(Act.DISABLE, who, reason, None)
+        self._control(Act.DISABLE, who, reason)
 
     def enable(self, reason: str | None = None, *, who: str | None = None) -> None:
         """End ``disable()``. Changes nothing on a circuit that is not disabled."""
-        self._store.control(Act.ENABLE, who, reason, None)
+        self._control(Act.ENABLE, who, reason)
 
     def snapshot(self) -> Snapshot:
         """Return the circuit at one instant, by one atomic read; raise StoreError without Redis."""
-        return self._store.snapshot()
+        return walk(self._store.snapshot(), self._link)
 
     def get_state(self) -> dict[str, Any]:
         """Return name, state, failure_count, success_count and last_failure_time (Unix seconds or None)."""
@@ -241,9 +290,14 @@ class CircuitBreaker:
         """Return this circuit's figures as Prometheus' text exposition."""
         return exposition([self.snapshot()])
 
+    def _control(
+        self, act: Act, who: str | None, reason: str | None, seconds: float | timedelta | None = None
+    ) -> None:
+        walk(self._store.control(act, who, reason, seconds), self._link)
+
     def _seen(self) -> Snapshot:
         try:
-            return self._store.snapshot()
+            return self.snapshot()
         except StoreError:
             return self._store.snapshot_alone()
 

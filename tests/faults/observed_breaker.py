@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 
 from fault_ledger import Ledger, true_time
 from fault_terms import Terms, breaker_settings
@@ -20,12 +20,15 @@ from redis.exceptions import NoScriptError
 
 from sharedbreaker import CircuitBreaker
 from sharedbreaker.circuit.admission import Admission
-from sharedbreaker.circuit.outcome import Outcome
+from sharedbreaker.circuit.outcome import Outcome, outcome_of
 from sharedbreaker.store.link import Link
 from sharedbreaker.store.scripts import SCRIPTS, script
+from sharedbreaker.store.steps import Command
 
-FIRST_ARGUMENT = 6
-"""Where a script's arguments begin behind EVALSHA, digest, number of keys and three keys."""
+R = TypeVar("R")
+
+FIRST_ARGUMENT = 7
+"""Where a script's arguments begin behind EVALSHA, digest, number of keys and four keys."""
 
 
 class UpstreamFailure(Exception):  # noqa: N818 - it is what the service did
@@ -70,6 +73,28 @@ class ObservedBreaker(CircuitBreaker):
         self.ledger = ledger
         self.is_away = False
 
+    def _call(self, func: Callable[..., R], args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
+        return super()._call(self._watched(func), args, kwargs)
+
+    def _watched(self, func: Callable[..., R]) -> Callable[..., R]:
+        """Write down also what is decided by this process alone, which asks nobody and reports to nobody."""
+
+        def watched(*args: Any, **kwargs: Any) -> R:
+            call = in_hand.call
+            if call.admission is not None:
+                return func(*args, **kwargs)
+            self.ledger.write("R", call.number, "", "0", 1, 0)
+            outcome = Outcome.SUCCESS
+            try:
+                return func(*args, **kwargs)
+            except BaseException as error:
+                outcome = outcome_of(error, UpstreamFailure)
+                raise
+            finally:
+                self.ledger.write("E", call.number, outcome.value, true_time())
+
+        return watched
+
     def admit(self) -> Admission:
         call = in_hand.call
         began = perf_counter()
@@ -88,12 +113,19 @@ class ObservedBreaker(CircuitBreaker):
         )
         return admission
 
-    def report(self, admission: Admission, outcome: Outcome, error: BaseException | None = None) -> None:
+    def report(
+        self,
+        admission: Admission,
+        outcome: Outcome,
+        error: BaseException | None = None,
+        *,
+        retry_after: float | None = None,
+    ) -> None:
         call = in_hand.call
         self.ledger.write("E", call.number, Outcome(outcome).value, true_time())
         began = perf_counter()
         try:
-            super().report(admission, outcome, error)
+            super().report(admission, outcome, error, retry_after=retry_after)
         finally:
             call.report_wait += perf_counter() - began
 
@@ -112,10 +144,11 @@ def observe_link(ledger: Callable[[], Ledger]) -> None:
     """Write down what goes to Redis from now on, into the ledger that this process has at that time."""
     unobserved = Link.run
 
-    def run(link: Link, *words: str | int, deadline: float) -> Any:
+    def run(link: Link, command: Command) -> Any:
+        words = command.words
         name = _names.get(str(words[1])) if words[0] in {"EVALSHA", "EVAL"} else None
         if name not in {"admit", "report", "settle"}:
-            return unobserved(link, *words, deadline=deadline)
+            return unobserved(link, command)
         arguments = [str(word) for word in words[FIRST_ARGUMENT:]]
         circuit = str(words[3]).partition("{")[2].rstrip("}")
         begin, end = _lines(name, circuit, arguments)
@@ -125,9 +158,8 @@ def observe_link(ledger: Callable[[], Ledger]) -> None:
             unconfirmed.add(arguments[0])
         verdict, epoch = "unanswered", "0"
         try:
-            reply = unobserved(link, *words, deadline=deadline)
-            verdict = reply[0].decode()
-            epoch = reply[3].decode() if name == "admit" else "0"
+            reply = unobserved(link, command)
+            verdict, epoch = _verdict_in(name, reply)
             if verdict in {"settled", "repeated"}:
                 unconfirmed.discard(arguments[0])
         except NoScriptError:
@@ -141,6 +173,16 @@ def observe_link(ledger: Callable[[], Ledger]) -> None:
         return reply
 
     setattr(Link, "run", run)  # noqa: B010 - the type of an assignment could not be told
+
+
+def _verdict_in(name: str, reply: Any) -> tuple[str, str]:
+    """Return the verdict and the epoch, which usual answers of scripts give in short."""
+    if isinstance(reply, list):
+        return reply[0].decode(), reply[3].decode() if name == "admit" else "0"
+    epoch, _, retry_after_ms = reply.decode().partition(" ")
+    if name == "report":
+        return epoch, "0"
+    return "rejected" if retry_after_ms else "admitted", epoch
 
 
 def _lines(name: str, circuit: str, arguments: list[str]) -> tuple[list[object] | None, list[object]]:

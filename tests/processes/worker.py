@@ -137,10 +137,9 @@ def fail_again_and_again(url: str, *, threads: int, times: int, **settings: Any)
 
 def with_another_clock(url: str, *, offset: float, threshold: int, **settings: Any) -> dict[str, Any]:
     """One failing call and one more, in a process whose clocks are off by so many seconds."""
-    real = {name: getattr(time, name) for name in ("time", "time_ns", "monotonic")}
+    real = {name: getattr(time, name) for name in ("time", "time_ns")}
     time.time = lambda: real["time"]() + offset
     time.time_ns = lambda: real["time_ns"]() + int(offset * 1e9)
-    time.monotonic = lambda: real["monotonic"]() + offset
     breaker = breaker_of(url, failure_threshold=threshold, **settings)
     wait_for_the_word()
     if threshold == 1:

@@ -130,7 +130,7 @@ class SharedCircuit:
     def elapse(self, milliseconds: int) -> None:
         """Let time pass for this circuit, by moving its stored moments into the past."""
         fields = self.fields()
-        for name in ("opened_at", "open_until"):
+        for name in ("opened_at", "open_until", "reclaim_at"):
             if name in fields:
                 self.redis.hincrby(self.key, name, -milliseconds)
         for token in self.leases():

@@ -103,7 +103,7 @@ class TwoCircuits:
         assert live == mine.pop("probes", "").split()
         assert fields == mine
 
-        assert set(self._redis.zrange(self._keys.batches, 0, -1)) == self.circuit.batches  # type: ignore[arg-type]
+        assert set(self._redis.zrange(self._keys.batches, 0, -1)) == self.circuit.batches
 
         events: Any = self._redis.xrange(self._keys.events)
         history = [

@@ -79,13 +79,13 @@ def test_return_at_the_very_moment_of_a_local_decision_is_told_once(place: Place
     me = threading.get_ident()
 
     def answer_and_let_redis_return() -> bool:
-        answer = may_ask()
-        if threading.get_ident() == me and not answer and outage.may_end:
-            outage.end()
-            other = threading.Thread(target=wait_until_shared, args=(breaker,), daemon=True)
-            other.start()
-            other.join()
-        return answer
+        if threading.get_ident() != me or not outage.may_end:
+            return may_ask()
+        outage.end()
+        other = threading.Thread(target=wait_until_shared, args=(breaker,), daemon=True)
+        other.start()
+        other.join()
+        return False
 
     with mock.patch.object(guard, "may_ask", answer_and_let_redis_return), EndingOutage(place) as outage:
         succeed(breaker)

@@ -106,7 +106,8 @@ def test_reject_lets_no_call_run(place: Place, outage: Outage) -> None:
     with outage(place):
         error = be_rejected(breaker, 10)
         assert error.why == "redis_away"
-        assert error.retry_after == pytest.approx(0.1)
+        assert error.retry_after is not None
+        assert 0 <= error.retry_after <= 0.1
         assert not is_shared(breaker)
 
     wait_for_tallies(breaker, success=1, rejected=10)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sharedbreaker.circuit.errors import CircuitBreakerError
@@ -24,6 +24,8 @@ class Admission:
 
     is_local: bool = False
     """Whether this process decided by itself, because Redis could not be asked."""
+    view: Any = field(default=None, repr=False, compare=False)
+    """What the process decided on where it asked nobody; where the end of the call is counted."""
 
     @property
     def is_probe(self) -> bool:

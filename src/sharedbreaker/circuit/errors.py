@@ -35,8 +35,12 @@ class CircuitBreakerError(SharedBreakerError):
         self.state = state
         self.retry_after = retry_after
         self.why = why
-        when = "" if retry_after is None else f"; try again in {retry_after:.3g} s"
-        super().__init__(f"circuit {name!r}: call not made, {WHY_TEXT.get(why, why)}{when}")
+        super().__init__(name, state, retry_after, why)
+
+    def __str__(self) -> str:
+        # Worded when somebody reads it: most rejections are only caught.
+        when = "" if self.retry_after is None else f"; try again in {self.retry_after:.3g} s"
+        return f"circuit {self.name!r}: call not made, {WHY_TEXT.get(self.why, self.why)}{when}"
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by what the error was made of: task queues and process pools send errors around."""

@@ -8,6 +8,7 @@ from datetime import timedelta
 from sharedbreaker.circuit.errors import SettingsError
 
 LONGEST_SECONDS = 31_536_000.0
+LONGEST_STALENESS = 3600.0
 LARGEST_COUNT = 1_000_000
 MOST_PROBES = 1_000
 
@@ -95,6 +96,18 @@ def seconds_in(argument: str, value: object) -> float:
             f"{argument} must be seconds from 0.001 to {LONGEST_SECONDS:.0f} (a year), not {value!r}"
         )
     return float(seconds)
+
+
+def staleness_in(argument: str, value: object) -> float:
+    """Return ``value`` as seconds; raise SettingsError unless it is 0 or a time from 1 ms to an hour."""
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if seconds == 0 and not isinstance(seconds, bool):
+        return 0.0
+    if not isinstance(seconds, bool) and isinstance(seconds, (int, float)) and seconds <= LONGEST_STALENESS:
+        return seconds_in(argument, value)
+    raise SettingsError(
+        f"{argument} must be 0 or seconds from 0.001 to {LONGEST_STALENESS:.0f} (an hour), not {value!r}"
+    )
 
 
 def milliseconds_in(argument: str, value: object) -> int:

@@ -39,13 +39,13 @@ class Books:
         waiting = self._outcomes.total() + self._rejected + len(self.reports)
         return waiting + (sum(sent.outcomes.values()) + sent.rejected if sent else 0)
 
-    def count(self, outcome: Outcome) -> None:
-        """Take note of the end of a call that this process admitted by itself."""
-        self._outcomes[outcome] += 1
+    def count(self, outcome: Outcome, times: int = 1) -> None:
+        """Take note of the ends of calls that this process admitted by itself."""
+        self._outcomes[outcome] += times
 
-    def count_rejected(self) -> None:
-        """Take note of a call that this process rejected by itself."""
-        self._rejected += 1
+    def count_rejected(self, times: int = 1) -> None:
+        """Take note of calls that this process rejected by itself."""
+        self._rejected += times
 
     def withdraw(self, token: str) -> None:
         """Take note of an admission that was asked for and never answered."""

@@ -14,6 +14,7 @@ from redis.retry import Retry
 from sharedbreaker.store.bounded_connection import Attempt
 from sharedbreaker.store.guard import Guard
 from sharedbreaker.store.process import ForgetsAtFork, call_forget_in_children
+from sharedbreaker.store.steps import Command
 
 # Settings of a node's connections that the cluster client makes for itself.
 _NOT_OURS = ("host", "port", "path", "connection_pool", "redis_connect_func", "retry", "response_callbacks")
@@ -57,12 +58,12 @@ class ClusterLink(ForgetsAtFork):
         """Return the monotonic moment by which a question that is asked now must have its answer."""
         return time.monotonic() + self._timeout
 
-    def run(self, *words: str | int, deadline: float) -> Any:
-        """Run one command on the node that owns its keys, until ``deadline``. Raises what redis-py raises."""
+    def run(self, command: Command) -> Any:
+        """Run one command on the node that owns its keys, until its deadline. Raises what redis-py raises."""
         cluster = self._cluster
         if cluster is None:
-            cluster = self._attempt_to_connect().wait(deadline - time.monotonic())
-        return cluster.execute_command(*words)
+            cluster = self._attempt_to_connect().wait(command.deadline - time.monotonic())
+        return cluster.execute_command(*command.words)
 
     def _look_later(self, *_: object, **__: object) -> None:
         with self._lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -39,6 +40,11 @@ class Guard(ForgetsAtFork):
                 return False
             self._try_at = now + self.retry_interval
             return True
+
+    @property
+    def next_try_at(self) -> float:
+        """Monotonic moment of the next try; long ago while there are answers."""
+        return self._try_at if self.is_away else -math.inf
 
     def settle_soon(self, settle: Callable[[], None]) -> None:
         """Run ``settle`` in a thread of its own, unless one runs already: no call waits for old books."""

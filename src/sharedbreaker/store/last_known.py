@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from sharedbreaker.circuit.admission import AdmissionReading
 from sharedbreaker.circuit.control import Act
+from sharedbreaker.circuit.refresh import RefreshReading
 from sharedbreaker.circuit.rules import Circuit
 from sharedbreaker.circuit.settings import Settings, milliseconds_in
 from sharedbreaker.circuit.state import TRANSITION_NAMED, CircuitMode, CircuitState
@@ -34,6 +35,12 @@ class LastKnown:
             self.state = CircuitState.HALF_OPEN
         else:
             self.state = CircuitState.CLOSED
+
+    def remember_refresh(self, reading: RefreshReading) -> None:
+        """Take note of an answer to the question where the circuit stands."""
+        self.state, self.mode = reading.state, reading.mode
+        wait = reading.retry_after
+        self._open_until_us = None if wait is None else now_us() + round(wait * 1_000_000)
 
     def remember_transition(self, moved: str) -> None:
         """Take note of a transition that a report of this process caused; an empty text is none."""

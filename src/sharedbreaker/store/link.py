@@ -7,16 +7,19 @@ log in there. It is never used and never changed.
 
 from __future__ import annotations
 
+import contextlib
 import os
-import time
-from inspect import Parameter, signature
+import threading
+from collections import deque
+from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
-from redis import BlockingConnectionPool, ConnectionPool, Redis
+from redis import ConnectionPool, Redis
 from redis.backoff import NoBackoff
 from redis.cluster import RedisCluster
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
@@ -26,6 +29,8 @@ from sharedbreaker.circuit.errors import SettingsError
 from sharedbreaker.store.bounded_connection import bounded, give_up_at
 from sharedbreaker.store.cluster_link import ClusterLink
 from sharedbreaker.store.guard import Guard
+from sharedbreaker.store.process import ForgetsAtFork, call_forget_in_children
+from sharedbreaker.store.steps import Command, pack
 
 URL_VARIABLES = ("SHAREDBREAKER_REDIS_URL", "REDIS_URL")
 DEFAULT_URL = "redis://localhost:6379/0"
@@ -43,26 +48,38 @@ _NOT_OURS = (
     "orig_socket_connect_timeout", "cache", "cache_config", "retry_on_timeout", "retry_on_error",
 )  # fmt: skip
 
-# redis-py before 5.3 wants to know for which command; later it minds being told.
-_COMMAND_NAME = (
-    ("EVALSHA",)
-    if signature(ConnectionPool.get_connection).parameters["command_name"].default is Parameter.empty
-    else ()
-)
 
+class Link(ForgetsAtFork):
+    """One Redis, alone or behind Sentinel.
 
-class Link:
-    """One Redis, alone or behind Sentinel."""
+    Connections are made by a pool of redis-py and kept here: whoever asks takes one and gives it back, which
+    is one step each. There are never more than ``MOST_CONNECTIONS``, or than the user's pool allows.
+    """
 
-    def __init__(self, pool: ConnectionPool, timeout: float, retry_interval: float) -> None:
+    def __init__(self, pool: ConnectionPool, most: int, timeout: float, retry_interval: float) -> None:
         self._guard = Guard(retry_interval)
         self._pool = pool
+        self._most = most
         self._timeout = timeout
-        self._made_after = 0.0
+        self.forget()
+        call_forget_in_children(self)
+
+    def forget(self) -> None:
+        """Drop the connections, which are the parent's."""
+        self._free: deque[Any] = deque()
+        self._made = 0
+        self._waiting = 0
+        self._given_back = threading.Condition()
+        self.suspected_at = 0.0
 
     def guard_of_circuit(self) -> Guard:
         """Return the guard of a circuit that lives there: one for all, since they share one server."""
         return self._guard
+
+    @property
+    def pool(self) -> ConnectionPool:
+        """What makes connections as bounded as this link's, for whoever needs one for itself."""
+        return self._pool
 
     @property
     def address(self) -> str:
@@ -76,29 +93,32 @@ class Link:
 
     def deadline(self) -> float:
         """Return the monotonic moment by which a question that is asked now must have its answer."""
-        return time.monotonic() + self._timeout
+        return monotonic() + self._timeout
 
-    def run(self, *words: str | int, deadline: float) -> Any:
-        """Run one command, once, until ``deadline``. Raises what redis-py raises."""
-        give_up_at.set(deadline)
-        connection = self._connection()
-        left = deadline - time.monotonic()
-        if left < LAST_PART * self._timeout:
-            # It was made for nothing now, and is there for the next question.
-            self._pool.release(connection)
-            raise RedisTimeoutError(f"no time left of {self._timeout} seconds")
-        is_short = left < FIRST_PART * self._timeout
+    def run(self, command: Command) -> Any:
+        """Run one command, once, until its deadline. Raises what redis-py raises."""
+        words, deadline, packed = command
         try:
-            if is_short:
-                _limit(connection, left)
-            connection.send_command(*words)
+            connection = self._free.pop()
+        except IndexError:
+            connection = self._make_or_wait(deadline)
+        is_short = False
+        try:
+            if connection.made_at <= self.suspected_at or connection._sock is None:  # noqa: SLF001
+                self._connect(connection, deadline)
+            left = deadline - monotonic()
+            if left < FIRST_PART * self._timeout:
+                is_short = True
+                _limit(connection, left, self._timeout)
+            connection.send_packed_command([packed or pack(words)], check_health=False)
             return connection.read_response()
-        except ReadOnlyError:
+        except (ReadOnlyError, RedisConnectionError):
             # A master that was demoted keeps its connections open: only a new one may find its successor.
+            # And where one connection broke, others may have broken unnoticed.
             connection.disconnect()
-            self._made_after = time.monotonic()
+            self.suspected_at = monotonic()
             raise
-        except ResponseError:
+        except (ResponseError, _NoTimeLeftError):
             raise
         except BaseException:
             # Whatever is still under way on it belongs to nobody's next question.
@@ -106,24 +126,50 @@ class Link:
             raise
         finally:
             if is_short:
-                _limit(connection, self._timeout)
-            self._pool.release(connection)
+                _limit(connection, self._timeout, self._timeout)
+            self._free.append(connection)
+            if self._waiting:
+                with self._given_back:
+                    self._given_back.notify()
 
-    def _connection(self) -> Any:
-        connection: Any = self._pool.get_connection(*_COMMAND_NAME)
-        # Each connection is closed by whoever has it in hand: a pool's own way to close those that are free
-        # may close one that another thread has just taken.
-        if connection.made_at < self._made_after:
+    def _make_or_wait(self, deadline: float) -> Any:
+        with self._given_back:
+            self._waiting += 1
             try:
-                connection.disconnect()
-                connection.connect()
-            except BaseException:
-                self._pool.release(connection)
-                raise
-        return connection
+                while True:
+                    # Looked at after `_waiting` was raised: who gives one back looks at that afterwards.
+                    if self._free:
+                        with contextlib.suppress(IndexError):
+                            return self._free.pop()
+                    if self._made < self._most:
+                        self._made += 1
+                        break
+                    if not self._given_back.wait(deadline - monotonic()):
+                        raise RedisTimeoutError(f"all {self._most} connections were busy for too long")
+            finally:
+                self._waiting -= 1
+        try:
+            return self._pool.make_connection()
+        except BaseException:
+            self._made -= 1
+            raise
+
+    def _connect(self, connection: Any, deadline: float) -> None:
+        # Each connection is closed by whoever has it in hand.
+        if connection.made_at <= self.suspected_at:
+            connection.disconnect()
+        give_up_at.set(deadline)
+        connection.connect()
 
 
-def _limit(connection: Any, seconds: float) -> None:
+class _NoTimeLeftError(RedisTimeoutError):
+    pass
+
+
+def _limit(connection: Any, seconds: float, timeout: float) -> None:
+    if seconds < LAST_PART * timeout:
+        # The connection was made for nothing now, and is there for the next question.
+        raise _NoTimeLeftError(f"no time left of {timeout} seconds")
     sock = connection._sock  # noqa: SLF001 - redis-py has no other way to say it for one answer
     if sock is not None:
         sock.settimeout(seconds)
@@ -160,7 +206,7 @@ def link_to(
         )
     links = _from_pools.setdefault(pool, {})
     if (timeout, retry_interval) not in links:
-        links[timeout, retry_interval] = Link(_like(pool, timeout), timeout, retry_interval)
+        links[timeout, retry_interval] = Link(_like(pool, timeout), _most_of(pool), timeout, retry_interval)
     return links[timeout, retry_interval]
 
 
@@ -177,7 +223,8 @@ def _link_to_url(url: str, where: str, timeout: float, retry_interval: float) ->
     if link is None:
         try:
             if urlsplit(url).scheme in SCHEMES:
-                link = Link(_like(ConnectionPool.from_url(url), timeout), timeout, retry_interval)
+                pool = ConnectionPool.from_url(url)
+                link = Link(_like(pool, timeout), _most_of(pool), timeout, retry_interval)
         except (ValueError, TypeError):
             link = None
         if link is None:
@@ -211,12 +258,11 @@ def _like(pool: ConnectionPool, timeout: float) -> ConnectionPool:
         return sentinel_pool
     # Refuses an option that does not exist, where it enters.
     pool.connection_class(**settings)
-    return BlockingConnectionPool(
-        max_connections=min(pool.max_connections, MOST_CONNECTIONS),
-        timeout=timeout,
-        connection_class=bounded(pool.connection_class),
-        **settings,
-    )
+    return ConnectionPool(connection_class=bounded(pool.connection_class), **settings)
+
+
+def _most_of(pool: ConnectionPool) -> int:
+    return min(pool.max_connections, MOST_CONNECTIONS)
 
 
 def _without_notifications() -> dict[str, Any]:

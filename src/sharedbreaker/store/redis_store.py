@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import itertools
 import logging
-import re
 import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Protocol, TypeVar
 
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, ReadOnlyError
+from redis.exceptions import NoScriptError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from sharedbreaker.circuit.admission import AdmissionReading, admission_arguments, read_admission
@@ -24,6 +23,7 @@ from sharedbreaker.circuit.control import (
 )
 from sharedbreaker.circuit.errors import CircuitUnusableError, StoreError
 from sharedbreaker.circuit.reading import text
+from sharedbreaker.circuit.refresh import Batch, RefreshReading, read_refresh, refresh_arguments
 from sharedbreaker.circuit.report import Report, ReportReading, read_report, report_arguments
 from sharedbreaker.circuit.settings import Settings
 from sharedbreaker.circuit.settlement import (
@@ -37,26 +37,14 @@ from sharedbreaker.store.cluster_link import ClusterLink
 from sharedbreaker.store.keys import Keys
 from sharedbreaker.store.link import Link
 from sharedbreaker.store.process import ForgetsAtFork, call_forget_in_children, this_process
+from sharedbreaker.store.redis_errors import hint_on, is_outage
 from sharedbreaker.store.scripts import SCRIPTS, Script, script
+from sharedbreaker.store.steps import Command, Steps
 
 logger = logging.getLogger("sharedbreaker")
 
 SCHEMA = "1"
 SECONDS_BETWEEN_REGISTRATIONS = 5.0
-
-
-# How Redis begins an answer that speaks of the server's condition and not of a key's. Scripts that run into
-# it may get it as a plain error, whose text is all there is.
-_SERVER_CONDITIONS = (
-    "BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "MISCONF", "NOAUTH", "NOPERM", "NOREPLICAS",
-    "OOM", "READONLY", "TRYAGAIN", "UNKILLABLE", "WRONGPASS", "MOVED", "ASK",
-)  # fmt: skip
-_TOO_OLD = ("unknown command", "unknown redis command", "non deterministic")
-# As Redis words it, and as Valkey does.
-_DENIED_IN_SCRIPT = ("can't run this command", "no permissions to run")
-_LINE_OF_SCRIPT = re.compile(r"@user_script:(\d+)")
-_COMMAND_IN_LUA = re.compile(r"redis\.p?call\('(\w+)'")
-_DENIED_KEYS = ("access a key", "access at least one of the keys", "no permissions to access")
 
 
 class _Reading(Protocol):
@@ -95,7 +83,7 @@ class RedisStore(ForgetsAtFork):
         self._register_at = 0.0
         self._told: set[str] = set()
 
-    def admit(self, token: str) -> AdmissionReading:
+    def admit(self, token: str) -> Steps[AdmissionReading]:
         """Ask whether the call named ``token`` may run."""
         who = this_process().who
         sendings = itertools.count()
@@ -105,11 +93,24 @@ class RedisStore(ForgetsAtFork):
             lambda reply: read_admission(reply, self._name, token),
         )
 
-    def report(self, report: Report) -> ReportReading:
+    def report(self, report: Report) -> Steps[ReportReading]:
         """Tell how an admitted call ended. Counts once, however often it is told."""
         return self._ask("report", lambda: report_arguments(report, this_process().who), read_report)
 
-    def settle(self, settlement: Settlement) -> SettlementReading:
+    def refresh(self, batch: Batch, told: str, sending: Callable[[Batch], None]) -> Steps[RefreshReading]:
+        """Tell what was held back, and ask where the circuit stands. Counts once, however often it is told.
+
+        ``sending`` is called whenever the batch is about to be sent.
+        """
+        who = this_process().who
+
+        def arguments() -> tuple[str, ...]:
+            sending(batch)
+            return refresh_arguments(batch, told, who)
+
+        return self._ask("refresh", arguments, read_refresh)
+
+    def settle(self, settlement: Settlement) -> Steps[SettlementReading]:
         """Add what was decided without Redis. Adds once, however often it is told."""
         return self._ask(
             "settle", lambda: settlement_arguments(settlement, this_process().who), read_settlement
@@ -117,36 +118,36 @@ class RedisStore(ForgetsAtFork):
 
     def control(
         self, act: Act, who: str | None, reason: str | None, seconds: float | timedelta | None
-    ) -> ControlReading:
+    ) -> Steps[ControlReading]:
         """Take the circuit in hand, or let it go."""
         check_control(who, reason, seconds)
         process = this_process()
         arguments = control_arguments(act, who or process.who, reason, seconds, process.new_token())
         return self._ask("control", lambda: arguments, read_control)
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> Steps[Snapshot]:
         """Look, and change nothing."""
-        return self._run(
+        return self._run_twice(
             "snapshot",
-            (),
+            tuple,
             lambda reply: read_snapshot(reply, self._name, self._settings),
             self._link.deadline(),
         )
 
     def _ask(
         self, name: str, arguments: Callable[[], tuple[str, ...]], read: Callable[[Any], ReadingT]
-    ) -> ReadingT:
+    ) -> Steps[ReadingT]:
         """Run a script, after declaring the settings where this process has not, or where Redis lost them.
 
         All of it together ends by one deadline. What was done by then need not be done again.
         """
         deadline = self._link.deadline()
         if not self._declared:
-            self._declare(deadline)
-        reading = self._run_twice(name, arguments, read, deadline)
+            yield from self._declare(deadline)
+        reading = yield from self._run_twice(name, arguments, read, deadline)
         if reading.is_undeclared:
-            self._declare(deadline)
-            reading = self._run_twice(name, arguments, read, deadline)
+            yield from self._declare(deadline)
+            reading = yield from self._run_twice(name, arguments, read, deadline)
         if reading.is_undeclared:
             raise CircuitUnusableError(
                 f"circuit {self._name!r}: the settings in {self._keys.circuit!r} vanish as soon as they "
@@ -154,21 +155,24 @@ class RedisStore(ForgetsAtFork):
             )
         self._tell(reading.unreadable)
         if not self._registered and time.monotonic() >= self._register_at:
-            self._register(deadline)
+            yield from self._register(deadline)
         return reading
 
-    def _declare(self, deadline: float) -> None:
+    def _declare(self, deadline: float) -> Steps[None]:
         settings = [part for field in self._settings.fields().items() for part in field]
         arguments = (this_process().who, SCHEMA, *settings)
-        self._tell(self._run("declare", arguments, lambda reply: tuple(map(text, reply[1:])), deadline))
+        unreadable = yield from self._run_twice(
+            "declare", lambda: arguments, lambda reply: tuple(map(text, reply[1:])), deadline
+        )
+        self._tell(unreadable)
         self._declared = True
         self._registered = False
 
-    def _register(self, deadline: float) -> None:
+    def _register(self, deadline: float) -> Steps[None]:
         # The list is for people to find circuits by, and in a Cluster another master may keep it: no call
         # needs it, so none fails for it, and it is tried seldom.
         try:
-            self._command("SADD", self._keys.registry, self._name, deadline=deadline)
+            yield from self._command(("SADD", self._keys.registry, self._name), deadline)
             self._registered = True
         except StoreError as error:
             self._register_at = time.monotonic() + SECONDS_BETWEEN_REGISTRATIONS
@@ -178,28 +182,28 @@ class RedisStore(ForgetsAtFork):
         self,
         name: str,
         arguments: Callable[[], tuple[str, ...]],
-        read: Callable[[Any], ReadingT],
+        read: Callable[[Any], AnswerT],
         deadline: float,
-    ) -> ReadingT:
-        """Run a script that is safe to send again, and do so once where the connection broke."""
+    ) -> Steps[AnswerT]:
+        """Run a script, and once again where the connection broke: each is safe to be sent again."""
         try:
-            return self._run(name, arguments(), read, deadline)
+            return (yield from self._run(name, arguments(), read, deadline))
         except StoreError as error:
             cause = error.__cause__
             if isinstance(cause, RedisTimeoutError) or not isinstance(cause, RedisConnectionError):
                 raise
-        return self._run(name, arguments(), read, deadline)
+        return (yield from self._run(name, arguments(), read, deadline))
 
     def _run(
         self, name: str, arguments: tuple[str, ...], read: Callable[[Any], AnswerT], deadline: float
-    ) -> AnswerT:
+    ) -> Steps[AnswerT]:
         lua = script(name)
         keys = self._keys.of_script
         try:
-            reply = self._link.run("EVALSHA", lua.sha, len(keys), *keys, *arguments, deadline=deadline)
+            reply = yield Command(("EVALSHA", lua.sha, len(keys), *keys, *arguments), deadline)
         except NoScriptError:
             try:
-                reply = self._link.run("EVAL", lua.source, len(keys), *keys, *arguments, deadline=deadline)
+                reply = yield Command(("EVAL", lua.source, len(keys), *keys, *arguments), deadline)
             except Exception as error:  # whatever it is, it must not reach a call
                 raise self._store_error(error, lua) from error
         except Exception as error:  # whatever it is, it must not reach a call
@@ -212,22 +216,22 @@ class RedisStore(ForgetsAtFork):
                 f"{self._keys.circuit!r} that makes no sense: {error}"
             ) from error
 
-    def _command(self, *words: str | int, deadline: float) -> Any:
+    def _command(self, words: tuple[str | int, ...], deadline: float) -> Steps[Any]:
         try:
-            return self._link.run(*words, deadline=deadline)
+            return (yield Command(words, deadline))
         except Exception as error:  # whatever it is, it must not reach a call
             raise self._store_error(error) from error
 
     def _store_error(self, error: Exception, lua: Script | None = None) -> StoreError:
-        if _is_outage(error):
+        if is_outage(error):
             return StoreError(
                 f"circuit {self._name!r}: Redis at {self._link.address} could not be asked about "
-                f"{self._keys.circuit!r}: {type(error).__name__}: {error}{_hint(error, lua)}"
+                f"{self._keys.circuit!r}: {type(error).__name__}: {error}{hint_on(error, lua)}"
             )
         return CircuitUnusableError(
             f"circuit {self._name!r}: Redis at {self._link.address} answers, but not for this circuit; look "
             f"at its keys {', '.join(map(repr, self._keys.of_script))}: {type(error).__name__}: {error}"
-            f"{_hint(error, lua)}"
+            f"{hint_on(error, lua)}"
         )
 
     def _tell(self, unreadable: tuple[str, ...]) -> None:
@@ -241,39 +245,3 @@ class RedisStore(ForgetsAtFork):
                     field,
                     self._keys.circuit,
                 )
-
-
-def _hint(error: Exception, lua: Script | None) -> str:
-    line = _LINE_OF_SCRIPT.search(str(error))
-    if lua is not None and line is not None and any(sign in str(error) for sign in _DENIED_IN_SCRIPT):
-        # Redis says only where the script stood; the command is on that line.
-        command = _COMMAND_IN_LUA.search(lua.source.splitlines()[int(line[1]) - 1])
-        if command is not None:
-            return f"; the user may not run {command[1]}"
-    if type(error).__name__ in {"MovedError", "AskError"}:
-        return "; this server is part of a Redis Cluster: hand in a redis.RedisCluster client"
-    if any(sign in str(error).lower() for sign in _TOO_OLD):
-        return "; sharedbreaker needs Redis 6.2, Valkey 8 or newer, with no command renamed"
-    return ""
-
-
-def _is_outage(error: Exception) -> bool:
-    """Return whether ``error`` speaks of Redis as a whole, and not of this circuit's keys."""
-    if isinstance(error, (RedisConnectionError, RedisTimeoutError, ReadOnlyError, OSError)):
-        return True
-    text = str(error)
-    if any(sign in text.lower() for sign in _DENIED_KEYS):
-        return False
-    if type(error).__name__ in {
-        "AskError",
-        "MasterDownError",
-        "MovedError",
-        "NoPermissionError",
-        "OutOfMemoryError",
-    }:
-        return True
-    return (
-        text.startswith(_SERVER_CONDITIONS)
-        or any(sign in text for sign in _DENIED_IN_SCRIPT)
-        or "Cluster" in type(error).__name__
-    )

@@ -1,0 +1,82 @@
+"""Steps: what is to be done with Redis, written once, and walked by a thread or by a task.
+
+A step-taker is a generator. It yields each Command that Redis is to run, is sent the reply, and returns its
+result. It does no I/O by itself, so the same code serves threads and event loops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from redis.connection import Connection
+
+T = TypeVar("T")
+
+
+class Command(NamedTuple):
+    """One command for Redis, to be sent once."""
+
+    words: tuple[str | int, ...]
+    deadline: float
+    """Monotonic moment by which the reply must be here."""
+    packed: bytes | None = None
+    """The words as they go over the wire, where that was prepared."""
+
+
+Steps = Generator[Command, Any, T]
+
+
+class Runs(Protocol):
+    """Whatever runs a command, and raises what redis-py raises."""
+
+    def run(self, command: Command) -> Any:
+        """Run it, once, and return the reply."""
+
+
+class AsyncRuns(Protocol):
+    """The same in an event loop."""
+
+    async def run(self, command: Command) -> Any:
+        """Run it, once, and return the reply."""
+
+
+def walk(steps: Steps[T], link: Runs) -> T:
+    """Take ``steps`` to their end in this thread."""
+    try:
+        command = next(steps)
+        while True:
+            try:
+                reply = link.run(command)
+            except BaseException as error:  # noqa: PERF203 - the steps decide what it means
+                command = steps.throw(error)
+            else:
+                command = steps.send(reply)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+
+
+async def walk_async(steps: Steps[T], link: AsyncRuns) -> T:
+    """Take ``steps`` to their end in this task."""
+    try:
+        command = next(steps)
+        while True:
+            try:
+                reply = await link.run(command)
+            except BaseException as error:  # noqa: PERF203 - the steps decide what it means
+                command = steps.throw(error)
+            else:
+                command = steps.send(reply)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+
+
+# Packs words, connects to nothing. What goes over the wire is the same for every kind of connection.
+_packer = Connection()
+
+
+def pack(words: tuple[str | int, ...]) -> bytes:
+    """Return a command as it goes over the wire."""
+    return b"".join(_packer.pack_command(*words))
