@@ -34,7 +34,7 @@ BOOKS = "network.books"
 SHARE_LATE = 0.25
 LINGER_SECONDS = 4.0
 """How long an answer is waited for whose reader has gone."""
-ADMISSION = b"*9\r\n"
+ADMISSION = b"*10\r\n"
 """Only `admit` is an EVALSHA or EVAL of nine words."""
 
 
@@ -137,6 +137,10 @@ class Connection:
             parts = reply.split(b"\r\n")
             is_whole = len(parts) > 8 and reply.startswith(b"*")
             verdict, epoch = (parts[2].decode(), parts[8].decode()) if is_whole else ("?", "0")
+            if reply.startswith(b"$") and reply.endswith(b"\r\n"):
+                # The usual answers are short: the epoch, and a wait behind it for a rejection.
+                epoch, _, wait = parts[1].decode().partition(" ")
+                verdict = "rejected" if wait else "admitted"
             if reply.startswith(b"-"):
                 verdict = "refused"
             self._lane.books.write(f"{token} {verdict} {epoch} {true_time():.6f} {delivered}\n")

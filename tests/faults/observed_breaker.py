@@ -83,7 +83,8 @@ class ObservedBreaker(CircuitBreaker):
             call = in_hand.call
             if call.admission is not None:
                 return func(*args, **kwargs)
-            self.ledger.write("R", call.number, "", "0", 1, 0)
+            call.admission = Admission(f"view{call.number}", "0", is_local=True)
+            self.ledger.write("R", call.number, call.admission.token, "0", 1, 0)
             outcome = Outcome.SUCCESS
             try:
                 return func(*args, **kwargs)
