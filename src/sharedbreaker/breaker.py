@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from datetime import timedelta
 from time import monotonic
-from types import TracebackType
+from types import CodeType, TracebackType
 from typing import Any, ParamSpec, TypeVar
 
 from redis import Redis
@@ -38,6 +38,7 @@ from sharedbreaker.store.switch_over import SwitchOverStore
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_COROUTINE_FLAGS = inspect.CO_COROUTINE | inspect.CO_ITERABLE_COROUTINE
 ON_REDIS_ERROR = ("local", "allow", "reject")
 
 
@@ -163,7 +164,8 @@ class CircuitBreaker:
     def _call(self, func: Callable[..., R], args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
         store = self._store
         view = store.view
-        if monotonic() < view.closed_until:
+        now = monotonic()
+        if now < view.closed_until:
             # Nobody is asked, and nothing is made that is not needed: this is most calls where a staleness
             # is allowed, and where Redis is away.
             try:
@@ -179,6 +181,11 @@ class CircuitBreaker:
             if not view.is_watched:
                 store.look_after(view)
             return result
+        if now < view.rejects_until:
+            view.add_rejected()
+            if not view.is_watched:
+                store.look_after(view)
+            raise view.refusal(now)
         admission = self.admit()
         try:
             result = func(*args, **kwargs)
@@ -304,6 +311,9 @@ class CircuitBreaker:
 
 def refuse_coroutine_function(func: Callable[..., Any]) -> None:
     """Raise TypeError for a coroutine function: its outcome is known only to whoever awaits it."""
+    code = getattr(func, "__code__", None)
+    if type(code) is CodeType and not code.co_flags & _COROUTINE_FLAGS and not func.__dict__:
+        return  # a plain function that stands for no other, as most are
     try:
         unwrapped = inspect.unwrap(func)
     except ValueError:  # it says that it wraps itself, or something without end

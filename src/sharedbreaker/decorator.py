@@ -27,7 +27,7 @@ def circuit_breaker(breaker: CircuitBreaker) -> Callable[[Callable[P, R]], Calla
         refuse_coroutine_function(func)
 
         def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-            return breaker.call(func, *args, **kwargs)
+            return breaker._call(func, args, kwargs)  # noqa: SLF001 - it was checked above
 
         # A remote proxy answers with whatever it likes when asked for its name.
         with contextlib.suppress(TypeError):

@@ -39,7 +39,7 @@ from sharedbreaker.store.link import Link
 from sharedbreaker.store.process import ForgetsAtFork, call_forget_in_children, this_process
 from sharedbreaker.store.redis_errors import hint_on, is_outage
 from sharedbreaker.store.scripts import SCRIPTS, Script, script
-from sharedbreaker.store.steps import Command, Steps
+from sharedbreaker.store.steps import Command, Steps, head_of, pack_behind
 
 logger = logging.getLogger("sharedbreaker")
 
@@ -82,6 +82,7 @@ class RedisStore(ForgetsAtFork):
         self._registered = False
         self._register_at = 0.0
         self._told: set[str] = set()
+        self._heads: dict[tuple[str, int], tuple[tuple[str, ...], str]] = {}
 
     def admit(self, token: str) -> Steps[AdmissionReading]:
         """Ask whether the call named ``token`` may run."""
@@ -199,8 +200,12 @@ class RedisStore(ForgetsAtFork):
     ) -> Steps[AnswerT]:
         lua = script(name)
         keys = self._keys.of_script
+        head = self._heads.get((name, len(arguments)))
+        if head is None:
+            first = ("EVALSHA", lua.sha, str(len(keys)), *keys)
+            head = self._heads[name, len(arguments)] = first, head_of(first, len(arguments))
         try:
-            reply = yield Command(("EVALSHA", lua.sha, len(keys), *keys, *arguments), deadline)
+            reply = yield Command((*head[0], *arguments), deadline, pack_behind(head[1], arguments))
         except NoScriptError:
             try:
                 reply = yield Command(("EVAL", lua.source, len(keys), *keys, *arguments), deadline)

@@ -80,3 +80,14 @@ _packer = Connection()
 def pack(words: tuple[str | int, ...]) -> bytes:
     """Return a command as it goes over the wire."""
     return b"".join(_packer.pack_command(*words))
+
+
+def pack_behind(head: str, words: tuple[str, ...]) -> bytes | None:
+    """Return the last ``words`` of a command behind its ``head``, or None where only redis-py knows how."""
+    text = head + "".join([f"${len(word)}\r\n{word}\r\n" for word in words])
+    return text.encode("ascii") if text.isascii() else None
+
+
+def head_of(words: tuple[str, ...], more: int) -> str:
+    """Return how a command goes over the wire that begins with ``words`` and has so many ``more``."""
+    return f"*{len(words) + more}\r\n" + "".join([f"${len(word)}\r\n{word}\r\n" for word in words])

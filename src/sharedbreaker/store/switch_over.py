@@ -162,11 +162,14 @@ class SwitchOverStore(ForgetsAtFork):
             return moved
         with self._lock:
             batch = self._held_back.batch_of(view, this_process().new_token, report)
-            self._may_owe = True
         if self._may_ask():
             reading = yield from self._refresh(batch)
             if reading is not None:
                 return reading.transition
+        else:
+            with self._lock:
+                self._held_back.failed(batch)
+                self._may_owe = True
         self._go_alone()
         with self._lock:
             return self._learn(report)
