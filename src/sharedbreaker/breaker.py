@@ -15,7 +15,7 @@ from redis.cluster import RedisCluster
 
 from sharedbreaker.circuit.admission import Admission
 from sharedbreaker.circuit.control import Act
-from sharedbreaker.circuit.errors import SettingsError, StoreError
+from sharedbreaker.circuit.errors import CircuitBreakerError, SettingsError, StoreError
 from sharedbreaker.circuit.exposition import exposition
 from sharedbreaker.circuit.name import check_name
 from sharedbreaker.circuit.outcome import (
@@ -24,15 +24,16 @@ from sharedbreaker.circuit.outcome import (
     check_expected_exception,
     outcome_of,
 )
-from sharedbreaker.circuit.report import report_of
+from sharedbreaker.circuit.report import exception_name, report_of
 from sharedbreaker.circuit.settings import Settings, seconds_in, staleness_in
 from sharedbreaker.circuit.snapshot import Snapshot
 from sharedbreaker.open_blocks import OpenBlocks
 from sharedbreaker.store.alone import OnRedisError
 from sharedbreaker.store.keys import DEFAULT_PREFIX, keys_of
 from sharedbreaker.store.link import link_to
+from sharedbreaker.store.process import this_process
 from sharedbreaker.store.redis_store import RedisStore
-from sharedbreaker.store.steps import walk
+from sharedbreaker.store.steps import Command, walk
 from sharedbreaker.store.switch_over import SwitchOverStore
 
 P = ParamSpec("P")
@@ -231,7 +232,25 @@ class CircuitBreaker:
             CircuitBreakerError: the circuit rejects the call.
 
         """
-        reading = walk(self._store.admit(), self._link)
+        store = self._store
+        token = this_process().new_token()
+        if store.is_usual:
+            first: Any
+            try:
+                first = self._link.run(Command((), None, store.usual_case.admission(token)))
+            except BaseException as error:  # the steps know what to do about it
+                first = error
+            else:
+                usual = store.usual_case.read_admission(first, token)
+                if type(usual) is Admission:
+                    store.see_usual(None)
+                    return usual
+                if isinstance(usual, CircuitBreakerError):
+                    store.see_usual(usual)
+                    raise usual
+            reading = walk(store.admit_begun(token), self._link, first)
+        else:
+            reading = walk(store.admit(token), self._link)
         if reading.refusal is not None:
             raise reading.refusal
         assert reading.admission is not None  # noqa: S101 - one of the two is there
@@ -251,7 +270,21 @@ class CircuitBreaker:
         name of its type to the books. ``retry_after``: seconds after which the service asked to be called
         again. Where this failure opens the circuit, it stays open for so long, up to ``max_timeout``.
         """
-        walk(self._store.report(report_of(admission, Outcome(outcome), error, retry_after)), self._link)
+        store = self._store
+        if store.is_usual and admission.view is None and not admission.is_local and retry_after is None:
+            first: Any
+            try:
+                packed = store.usual_case.report(admission, outcome, exception_name(error))
+                first = self._link.run(Command((), None, packed))
+            except BaseException as interruption:  # the steps know what to do about it
+                first = interruption
+            else:
+                if first == b"counted":
+                    return
+            steps = store.report_begun(report_of(admission, Outcome(outcome), error))
+            walk(steps, self._link, first)
+            return
+        walk(store.report(report_of(admission, Outcome(outcome), error, retry_after)), self._link)
 
     def force_open(
         self,

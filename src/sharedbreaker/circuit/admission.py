@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from sharedbreaker.circuit.errors import CircuitBreakerError
 from sharedbreaker.circuit.reading import UNDECLARED, text, texts
@@ -13,8 +13,7 @@ from sharedbreaker.circuit.state import CircuitMode, CircuitState
 PROBE_PREFIX = "probe:"
 
 
-@dataclass(frozen=True)
-class Admission:
+class Admission(NamedTuple):
     """Leave for one call to run, to be given back with ``report``."""
 
     token: str
@@ -24,7 +23,7 @@ class Admission:
 
     is_local: bool = False
     """Whether this process decided by itself, because Redis could not be asked."""
-    view: Any = field(default=None, repr=False, compare=False)
+    view: Any = None
     """What the process decided on where it asked nobody; where the end of the call is counted."""
 
     @property

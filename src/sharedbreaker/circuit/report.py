@@ -54,11 +54,15 @@ def report_of(
     ``retry_after``: seconds after which the service asked to be called again, where it did. What makes no
     sense as such, as a service may answer anything, is taken as none.
     """
-    exception = "" if error is None else type(error).__qualname__[:EXCEPTION_NAME_LENGTH]
     retry_after_ms = None
     if retry_after is not None and 0 < retry_after <= LONGEST_SECONDS:
         retry_after_ms = max(1, round(retry_after * 1000))
-    return Report(admission, outcome, exception, retry_after_ms)
+    return Report(admission, outcome, exception_name(error), retry_after_ms)
+
+
+def exception_name(error: BaseException | None) -> str:
+    """Return the name of an error's type as the books take it; empty without an error."""
+    return "" if error is None else type(error).__qualname__[:EXCEPTION_NAME_LENGTH]
 
 
 def milliseconds_text(milliseconds: int | None) -> str:

@@ -124,7 +124,7 @@ class Alone:
         if reading.admission is None:
             self._books.count_rejected()
             return reading
-        admission = dataclasses.replace(reading.admission, is_local=True)
+        admission = reading.admission._replace(is_local=True)
         return dataclasses.replace(reading, admission=admission)
 
     def report(self, report: Report) -> str:

@@ -45,6 +45,9 @@ class ClusterLink(ForgetsAtFork):
         self._connecting: Attempt[RedisCluster] | None = None
         self._looking: Attempt[Any] | None = None
 
+    is_quick = False
+    """Whether it takes what was packed ahead."""
+
     def guard_of_circuit(self) -> Guard:
         """Return the guard of one circuit: its own, since another's master may be away while its is there."""
         return Guard(self._retry_interval)
@@ -62,7 +65,9 @@ class ClusterLink(ForgetsAtFork):
         """Run one command on the node that owns its keys, until its deadline. Raises what redis-py raises."""
         cluster = self._cluster
         if cluster is None:
-            cluster = self._attempt_to_connect().wait(command.deadline - time.monotonic())
+            cluster = self._attempt_to_connect().wait(
+                (command.deadline or self.deadline()) - time.monotonic()
+            )
         return cluster.execute_command(*command.words)
 
     def _look_later(self, *_: object, **__: object) -> None:

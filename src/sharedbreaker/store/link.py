@@ -72,6 +72,9 @@ class Link(ForgetsAtFork):
         self._given_back = threading.Condition()
         self.suspected_at = 0.0
 
+    is_quick = True
+    """Whether it takes what was packed ahead."""
+
     def guard_of_circuit(self) -> Guard:
         """Return the guard of a circuit that lives there: one for all, since they share one server."""
         return self._guard
@@ -101,16 +104,18 @@ class Link(ForgetsAtFork):
         try:
             connection = self._free.pop()
         except IndexError:
-            connection = self._make_or_wait(deadline)
+            connection = self._make_or_wait(deadline or self.deadline())
         is_short = False
         try:
             if connection.made_at <= self.suspected_at or connection._sock is None:  # noqa: SLF001
+                deadline = deadline or self.deadline()
                 self._connect(connection, deadline)
-            left = deadline - monotonic()
-            if left < FIRST_PART * self._timeout:
-                is_short = True
-                _limit(connection, left, self._timeout)
-            connection.send_packed_command([packed or pack(words)], check_health=False)
+            if deadline is not None:
+                left = deadline - monotonic()
+                if left < FIRST_PART * self._timeout:
+                    is_short = True
+                    _limit(connection, left, self._timeout)
+            connection.send_packed_command((packed or pack(words),), check_health=False)
             return connection.read_response()
         except (ReadOnlyError, RedisConnectionError):
             # A master that was demoted keeps its connections open: only a new one may find its successor.

@@ -39,7 +39,8 @@ from sharedbreaker.store.link import Link
 from sharedbreaker.store.process import ForgetsAtFork, call_forget_in_children, this_process
 from sharedbreaker.store.redis_errors import hint_on, is_outage
 from sharedbreaker.store.scripts import SCRIPTS, Script, script
-from sharedbreaker.store.steps import Command, Steps, head_of, pack_behind
+from sharedbreaker.store.steps import Command, Steps
+from sharedbreaker.store.usual_case import UsualCase
 
 logger = logging.getLogger("sharedbreaker")
 
@@ -82,7 +83,15 @@ class RedisStore(ForgetsAtFork):
         self._registered = False
         self._register_at = 0.0
         self._told: set[str] = set()
-        self._heads: dict[tuple[str, int], tuple[tuple[str, ...], str]] = {}
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether nothing stands between a question and its script."""
+        return self._declared and self._registered
+
+    def usual_case(self) -> UsualCase:
+        """Return the questions of calls, packed ahead for this process."""
+        return UsualCase(self._name, self._keys)
 
     def admit(self, token: str) -> Steps[AdmissionReading]:
         """Ask whether the call named ``token`` may run."""
@@ -200,12 +209,8 @@ class RedisStore(ForgetsAtFork):
     ) -> Steps[AnswerT]:
         lua = script(name)
         keys = self._keys.of_script
-        head = self._heads.get((name, len(arguments)))
-        if head is None:
-            first = ("EVALSHA", lua.sha, str(len(keys)), *keys)
-            head = self._heads[name, len(arguments)] = first, head_of(first, len(arguments))
         try:
-            reply = yield Command((*head[0], *arguments), deadline, pack_behind(head[1], arguments))
+            reply = yield Command(("EVALSHA", lua.sha, len(keys), *keys, *arguments), deadline)
         except NoScriptError:
             try:
                 reply = yield Command(("EVAL", lua.source, len(keys), *keys, *arguments), deadline)

@@ -18,8 +18,8 @@ class Command(NamedTuple):
     """One command for Redis, to be sent once."""
 
     words: tuple[str | int, ...]
-    deadline: float
-    """Monotonic moment by which the reply must be here."""
+    deadline: float | None
+    """Monotonic moment by which the reply must be here; None for as long as a question may take at all."""
     packed: bytes | None = None
     """The words as they go over the wire, where that was prepared."""
 
@@ -41,10 +41,16 @@ class AsyncRuns(Protocol):
         """Run it, once, and return the reply."""
 
 
-def walk(steps: Steps[T], link: Runs) -> T:
-    """Take ``steps`` to their end in this thread."""
+NOTHING_YET = object()
+
+
+def walk(steps: Steps[T], link: Runs, first: Any = NOTHING_YET) -> T:
+    """Take ``steps`` to their end in this thread.
+
+    ``first``: the reply to their first command, or what it raised, where somebody has run it already.
+    """
     try:
-        command = next(steps)
+        command = _first_command(steps, first)
         while True:
             try:
                 reply = link.run(command)
@@ -57,10 +63,10 @@ def walk(steps: Steps[T], link: Runs) -> T:
         return result
 
 
-async def walk_async(steps: Steps[T], link: AsyncRuns) -> T:
-    """Take ``steps`` to their end in this task."""
+async def walk_async(steps: Steps[T], link: AsyncRuns, first: Any = NOTHING_YET) -> T:
+    """Take ``steps`` to their end in this task. Otherwise as ``walk``."""
     try:
-        command = next(steps)
+        command = _first_command(steps, first)
         while True:
             try:
                 reply = await link.run(command)
@@ -73,6 +79,13 @@ async def walk_async(steps: Steps[T], link: AsyncRuns) -> T:
         return result
 
 
+def _first_command(steps: Steps[Any], first: Any) -> Command:
+    command = next(steps)
+    if first is NOTHING_YET:
+        return command
+    return steps.throw(first) if isinstance(first, BaseException) else steps.send(first)
+
+
 # Packs words, connects to nothing. What goes over the wire is the same for every kind of connection.
 _packer = Connection()
 
@@ -82,12 +95,11 @@ def pack(words: tuple[str | int, ...]) -> bytes:
     return b"".join(_packer.pack_command(*words))
 
 
-def pack_behind(head: str, words: tuple[str, ...]) -> bytes | None:
-    """Return the last ``words`` of a command behind its ``head``, or None where only redis-py knows how."""
-    text = head + "".join([f"${len(word)}\r\n{word}\r\n" for word in words])
-    return text.encode("ascii") if text.isascii() else None
+def packed_words(words: tuple[str, ...]) -> str:
+    """Return ASCII words of a command as they go over the wire."""
+    return "".join([f"${len(word)}\r\n{word}\r\n" for word in words])
 
 
 def head_of(words: tuple[str, ...], more: int) -> str:
     """Return how a command goes over the wire that begins with ``words`` and has so many ``more``."""
-    return f"*{len(words) + more}\r\n" + "".join([f"${len(word)}\r\n{word}\r\n" for word in words])
+    return f"*{len(words) + more}\r\n{packed_words(words)}"

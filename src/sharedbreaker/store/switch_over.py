@@ -17,7 +17,7 @@ from time import monotonic
 
 from sharedbreaker.circuit.admission import AdmissionReading, refused_because
 from sharedbreaker.circuit.control import Act, ControlReading
-from sharedbreaker.circuit.errors import CircuitUnusableError, StoreError
+from sharedbreaker.circuit.errors import CircuitBreakerError, CircuitUnusableError, StoreError
 from sharedbreaker.circuit.outcome import Outcome
 from sharedbreaker.circuit.refresh import Batch, RefreshReading
 from sharedbreaker.circuit.report import Report
@@ -97,26 +97,38 @@ class SwitchOverStore(ForgetsAtFork):
         self._log = QuietLog()
         self._not_before = NEVER
         self._may_owe = False
+        self.is_usual = False
+        """Whether calls may ask by the usual case."""
+        self.usual_case = self._shared.usual_case()
         self.view = View(self._name)
         """What calls may be decided on at this moment, without any further question."""
 
-    def admit(self) -> Steps[AdmissionReading]:
-        """Answer whether a call may run. Never raises StoreError."""
-        reading = self._admit_on_view()
+    def admit(self, token: str) -> Steps[AdmissionReading]:
+        """Answer whether the call named ``token`` may run. Never raises StoreError."""
+        reading = self._admit_on_view(token)
         if reading is not None:
             return reading
         if self._may_ask():
             if self._max_staleness and self._last_known.state is CircuitState.CLOSED:
                 # What answers for all calls of the next moments is asked for by one of them.
                 if (yield from self._refresh()) is None:
-                    return self._admit_alone()
-                reading = self._admit_on_view()
+                    return self._admit_alone(token)
+                reading = self._admit_on_view(token)
                 if reading is not None:
                     return reading
-            reading = yield from self._admit_in_redis()
-            if reading is not None:
-                return reading
-        return self._admit_alone()
+            return (yield from self.admit_begun(token))
+        return self._admit_alone(token)
+
+    def admit_begun(self, token: str) -> Steps[AdmissionReading]:
+        """Answer the same where the first command may have been sent: it is the script's, with this token."""
+        reading = yield from self._admit_in_redis(token)
+        # What was withdrawn is not used again.
+        return reading or self._admit_alone(this_process().new_token())
+
+    def see_usual(self, refusal: CircuitBreakerError | None) -> None:
+        """Take note of a short answer to an admission."""
+        if refusal is not None or self._last_known.state is not CircuitState.CLOSED:
+            self._last_known.remember(AdmissionReading(None, refusal, CircuitMode.AUTOMATIC, "", ()))
 
     def report(self, report: Report) -> Steps[str]:
         """Tell how an admitted call ended; return the transition that it caused, or an empty text.
@@ -131,19 +143,23 @@ class SwitchOverStore(ForgetsAtFork):
         if admission.is_local:
             return self._report_alone(report)
         if self._may_ask():
-            try:
-                reading = yield from self._shared.report(report)
-            except StoreError as error:
-                self._lost(error)
-            except BaseException:  # interrupted while it waited: whether Redis was told, nobody knows
-                self.report_later(report)
-                raise
-            else:
-                if reading.transition:
-                    self._last_known.remember_transition(reading.transition)
-                self._answered()
-                return reading.transition
+            return (yield from self.report_begun(report))
         return self._learn_alone(report)
+
+    def report_begun(self, report: Report) -> Steps[str]:
+        """Tell the same where the first command may have been sent: it is the script's, with this report."""
+        try:
+            reading = yield from self._shared.report(report)
+        except StoreError as error:
+            self._lost(error)
+            return self._learn_alone(report)
+        except BaseException:  # interrupted while it waited: whether Redis was told, nobody knows
+            self.report_later(report)
+            raise
+        if reading.transition:
+            self._last_known.remember_transition(reading.transition)
+        self._answered()
+        return reading.transition
 
     def report_on_view(self, view: View, report: Report) -> Steps[str]:
         """Tell how a call ended that ran on ``view``. Only a failure is told at once."""
@@ -156,7 +172,7 @@ class SwitchOverStore(ForgetsAtFork):
             with self._lock:
                 moved = self._alone.fail(view, report)
                 self._look_alone()
-                self._may_owe = True
+                self._owe()
             if not self._is_away():
                 self._settle_soon()
             return moved
@@ -169,7 +185,7 @@ class SwitchOverStore(ForgetsAtFork):
         else:
             with self._lock:
                 self._held_back.failed(batch)
-                self._may_owe = True
+                self._owe()
         self._go_alone()
         with self._lock:
             return self._learn(report)
@@ -186,7 +202,7 @@ class SwitchOverStore(ForgetsAtFork):
         else:
             with self._lock:
                 self._books.reports.append(report)
-                self._may_owe = True
+                self._owe()
             self._settle_soon()
 
     def look_after(self, view: View) -> None:
@@ -195,7 +211,7 @@ class SwitchOverStore(ForgetsAtFork):
             view.is_watched = True
             keeper().watch(self)
         else:
-            self._may_owe = True
+            self._owe()
             if not self._is_away():
                 self._settle_soon()
 
@@ -272,11 +288,11 @@ class SwitchOverStore(ForgetsAtFork):
                 self._held_back.failed(self._held_back.batch_of(self.view, this_process().new_token))
         return self._is_settled() or self._settle(SECONDS_FOR_SETTLER)
 
-    def _admit_on_view(self) -> AdmissionReading | None:
+    def _admit_on_view(self, token: str) -> AdmissionReading | None:
         view = self.view
         now = monotonic()
         if now < view.closed_until:
-            return view.admit(this_process().new_token())
+            return view.admit(token)
         if now < view.rejects_until:
             view.add_rejected()
             if not view.is_watched:
@@ -284,16 +300,15 @@ class SwitchOverStore(ForgetsAtFork):
             return AdmissionReading(None, view.refusal(now), view.mode, "", ())
         return None
 
-    def _admit_in_redis(self) -> Steps[AdmissionReading | None]:
+    def _admit_in_redis(self, token: str) -> Steps[AdmissionReading | None]:
         """Ask; None where there is no answer."""
-        token = this_process().new_token()
         asked_at = monotonic()
         try:
             reading = yield from self._shared.admit(token)
         except BaseException as error:  # also a caller that is interrupted, and will never report
             with self._lock:
                 self._books.withdraw(token)
-                self._may_owe = True
+                self._owe()
             if not isinstance(error, StoreError):
                 self._settle_soon()
                 raise
@@ -317,7 +332,7 @@ class SwitchOverStore(ForgetsAtFork):
         except BaseException as error:  # also a caller that is interrupted: it is told again, and counts once
             with self._lock:
                 self._held_back.failed(batch)
-                self._may_owe = True
+                self._owe()
             if not isinstance(error, StoreError):
                 self._settle_soon()
                 raise
@@ -360,7 +375,8 @@ class SwitchOverStore(ForgetsAtFork):
 
     def _replace_view(self, view: View) -> View:
         self._held_back.retire(self.view, monotonic())
-        self._may_owe = self._may_owe or self.view.waiting > 0
+        if self.view.waiting > 0:
+            self._owe()
         self.view = view
         return view
 
@@ -374,18 +390,17 @@ class SwitchOverStore(ForgetsAtFork):
     def _next_try_at(self) -> float:
         return max(self._guard.next_try_at, self._own_guard.next_try_at)
 
-    def _admit_alone(self) -> AdmissionReading:
+    def _admit_alone(self, token: str) -> AdmissionReading:
         self._go_alone()
         with self._lock:
-            self._may_owe = True
+            self._owe()
             self._look_alone()
-            token = this_process().new_token()
             return self._alone.admit(self.view, token)
 
     def _report_alone(self, report: Report) -> str:
         with self._lock:
             moved = self._alone.report(report)
-            self._may_owe = True
+            self._owe()
             self._look_alone()
         if not self._is_away():
             self._settle_soon()
@@ -396,7 +411,7 @@ class SwitchOverStore(ForgetsAtFork):
         self._go_alone()
         with self._lock:
             self._books.reports.append(report)
-            self._may_owe = True
+            self._owe()
             return self._learn(report)
 
     def _learn(self, report: Report) -> str:
@@ -424,6 +439,7 @@ class SwitchOverStore(ForgetsAtFork):
     def _lost(self, error: StoreError) -> None:
         guard = self._own_guard if isinstance(error, CircuitUnusableError) else self._guard
         guard.failed()
+        self.is_usual = False
         self._log.warning(
             "lost", "%s; until it answers, on_redis_error=%r decides", error, self._on_redis_error
         )
@@ -434,6 +450,13 @@ class SwitchOverStore(ForgetsAtFork):
             self._settle_soon()
         elif self._alone.since_us is not None or self._is_away():
             self._return_to_redis()
+        elif not self.is_usual:
+            self.is_usual = self._link.is_quick and not self._max_staleness and self._shared.is_ready
+
+    def _owe(self) -> None:
+        """Take note that Redis has to be told something."""
+        self._may_owe = True
+        self.is_usual = False
 
     def _return_to_redis(self) -> None:
         self._guard.answered()

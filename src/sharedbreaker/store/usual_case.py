@@ -1,0 +1,62 @@
+"""The usual case of a call: both of its questions packed ahead, and the short answers to them read at once.
+
+Nothing is decided here. Whatever is not exactly as usual is left to the steps, which are given the answer.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sharedbreaker.circuit.admission import Admission
+from sharedbreaker.circuit.errors import CircuitBreakerError
+from sharedbreaker.circuit.outcome import Outcome
+from sharedbreaker.circuit.state import CircuitState
+from sharedbreaker.store.keys import Keys
+from sharedbreaker.store.process import this_process
+from sharedbreaker.store.scripts import script
+from sharedbreaker.store.steps import head_of, packed_words
+
+MOST_ENDS = 64
+EPOCH_LENGTH = 16
+
+
+class UsualCase:
+    """The questions of one circuit's calls, as one process asks them."""
+
+    def __init__(self, name: str, keys: Keys) -> None:
+        self._name = name
+        who = this_process().who
+        first = (str(len(keys.of_script)), *keys.of_script)
+        self._admit = head_of(("EVALSHA", script("admit").sha, *first), 3)
+        self._admit_end = packed_words((who, "0"))
+        self._report = head_of(("EVALSHA", script("report").sha, *first), 6)
+        self._who = who
+        self._ends: dict[tuple[Outcome, str], bytes] = {}
+
+    def admission(self, token: str) -> bytes:
+        """Return the question whether the call named ``token`` may run."""
+        return f"{self._admit}${len(token)}\r\n{token}\r\n{self._admit_end}".encode()
+
+    def report(self, admission: Admission, outcome: Outcome, exception: str) -> bytes:
+        """Return the message that an admitted call has ended."""
+        end = self._ends.get((outcome, exception))
+        if end is None:
+            name = exception.encode()
+            # An exception may be named in any alphabet.
+            end = packed_words((Outcome(outcome).value, self._who)).encode()
+            end += b"$%d\r\n%b\r\n$0\r\n\r\n" % (len(name), name)
+            if len(self._ends) < MOST_ENDS:
+                self._ends[outcome, exception] = end
+        token, epoch = admission.token, admission.epoch
+        begin = f"{self._report}${len(token)}\r\n{token}\r\n${len(epoch)}\r\n{epoch}\r\n"
+        return begin.encode() + end
+
+    def read_admission(self, reply: Any, token: str) -> Admission | CircuitBreakerError | None:
+        """Return the admission or the refusal that ``reply`` says in short; None where it says more."""
+        if type(reply) is not bytes:
+            return None
+        text = reply.decode()
+        if len(text) == EPOCH_LENGTH:
+            return Admission(token, text)
+        wait_ms = int(text[EPOCH_LENGTH:])
+        return CircuitBreakerError(self._name, CircuitState.OPEN, wait_ms / 1000, "open")
