@@ -47,6 +47,6 @@ def test_deleting_the_hash_is_a_clean_start(redis: Redis) -> None:
 
 def test_every_way_to_go_on_without_redis_is_named() -> None:
     """The page's table has the values that `on_redis_error` takes."""
-    from sharedbreaker.breaker import ON_REDIS_ERROR
+    from sharedbreaker.base_breaker import ON_REDIS_ERROR
 
     assert re.findall(r'^\| `"(\w+)"`', PAGE, re.MULTILINE) == list(ON_REDIS_ERROR)

@@ -1,5 +1,6 @@
 """One circuit breaker for a whole fleet, kept in Redis."""
 
+from sharedbreaker.async_breaker import AsyncCircuitBreaker
 from sharedbreaker.breaker import CircuitBreaker
 from sharedbreaker.circuit.admission import Admission
 from sharedbreaker.circuit.errors import (
@@ -25,6 +26,7 @@ from sharedbreaker.google_ai import (
 
 __all__ = [
     "Admission",
+    "AsyncCircuitBreaker",
     "CircuitBreaker",
     "CircuitBreakerError",
     "CircuitMode",

@@ -7,43 +7,26 @@ import sys
 from collections.abc import Callable
 from datetime import timedelta
 from time import monotonic
-from types import CodeType, TracebackType
+from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
-from redis import Redis
-from redis.cluster import RedisCluster
-
+from sharedbreaker.base_breaker import BaseBreaker
+from sharedbreaker.callables import refuse_coroutine_function
 from sharedbreaker.circuit.admission import Admission
 from sharedbreaker.circuit.control import Act
-from sharedbreaker.circuit.errors import CircuitBreakerError, SettingsError, StoreError
+from sharedbreaker.circuit.errors import CircuitBreakerError, StoreError
 from sharedbreaker.circuit.exposition import exposition
-from sharedbreaker.circuit.name import check_name
-from sharedbreaker.circuit.outcome import (
-    ExpectedException,
-    Outcome,
-    check_expected_exception,
-    outcome_of,
-)
+from sharedbreaker.circuit.outcome import Outcome, outcome_of
 from sharedbreaker.circuit.report import exception_name, report_of
-from sharedbreaker.circuit.settings import Settings, seconds_in, staleness_in
 from sharedbreaker.circuit.snapshot import Snapshot
-from sharedbreaker.open_blocks import OpenBlocks
-from sharedbreaker.store.alone import OnRedisError
-from sharedbreaker.store.keys import DEFAULT_PREFIX, keys_of
-from sharedbreaker.store.link import link_to
 from sharedbreaker.store.process import this_process
-from sharedbreaker.store.redis_store import RedisStore
 from sharedbreaker.store.steps import Command, walk
-from sharedbreaker.store.switch_over import SwitchOverStore
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_COROUTINE_FLAGS = inspect.CO_COROUTINE | inspect.CO_ITERABLE_COROUTINE
-ON_REDIS_ERROR = ("local", "allow", "reject")
 
-
-class CircuitBreaker:
+class CircuitBreaker(BaseBreaker):
     """One circuit breaker for a whole fleet: every process that names the same circuit shares it.
 
     Creating one does no I/O. All threads of a process may share one.
@@ -87,67 +70,6 @@ class CircuitBreaker:
         SettingsError: a ValueError, for a setting that makes no sense.
 
     """
-
-    def __init__(
-        self,
-        failure_threshold: int = 5,
-        timeout: float | timedelta = 60,
-        success_threshold: int = 2,
-        expected_exception: ExpectedException = Exception,
-        name: str = "circuit_breaker",
-        *,
-        redis: Redis | RedisCluster | str | None = None,
-        half_open_max_calls: int | None = None,
-        probe_timeout: float | timedelta = 60,
-        lease_timeout: float | timedelta = 900,
-        idle_ttl: float | timedelta | None = None,
-        max_timeout: float | timedelta = 300,
-        max_staleness: float | timedelta = 0,
-        push: bool = False,
-        redis_timeout: float | timedelta = 0.25,
-        redis_retry_interval: float | timedelta = 1,
-        on_redis_error: OnRedisError = "local",
-        on_redis_change: Callable[[bool], None] | None = None,
-        prefix: str = DEFAULT_PREFIX,
-    ) -> None:
-        self.name = check_name("name", name)
-        check_expected_exception(expected_exception)
-        self._expected_exception = expected_exception
-        settings = Settings(
-            failure_threshold=failure_threshold,
-            timeout=timeout,
-            success_threshold=success_threshold,
-            half_open_max_calls=half_open_max_calls,
-            probe_timeout=probe_timeout,
-            lease_timeout=lease_timeout,
-            idle_ttl=idle_ttl,
-            max_timeout=max_timeout,
-            push=push,
-        )
-        if on_redis_error not in ON_REDIS_ERROR:
-            raise SettingsError(f"on_redis_error must be one of {ON_REDIS_ERROR}, not {on_redis_error!r}")
-        if on_redis_change is not None and not callable(on_redis_change):
-            raise SettingsError(f"on_redis_change must be a function or None, not {on_redis_change!r}")
-        link = link_to(
-            redis,
-            seconds_in("redis_timeout", redis_timeout),
-            seconds_in("redis_retry_interval", redis_retry_interval),
-        )
-        self._open_blocks = OpenBlocks()
-        shared = RedisStore(link, name, keys_of(name, prefix), settings)
-        self._link = link
-        self._store = SwitchOverStore(
-            name,
-            settings,
-            shared,
-            link,
-            max_staleness=staleness_in("max_staleness", max_staleness),
-            on_redis_error=on_redis_error,
-            on_redis_change=on_redis_change,
-        )
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(name={self.name!r})"
 
     def call(self, func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run ``func`` under the breaker and return what it returns.
@@ -340,21 +262,3 @@ class CircuitBreaker:
             return self.snapshot()
         except StoreError:
             return self._store.snapshot_alone()
-
-
-def refuse_coroutine_function(func: Callable[..., Any]) -> None:
-    """Raise TypeError for a coroutine function: its outcome is known only to whoever awaits it."""
-    code = getattr(func, "__code__", None)
-    if type(code) is CodeType and not code.co_flags & _COROUTINE_FLAGS and not func.__dict__:
-        return  # a plain function that stands for no other, as most are
-    try:
-        unwrapped = inspect.unwrap(func)
-    except ValueError:  # it says that it wraps itself, or something without end
-        unwrapped = func
-    if inspect.iscoroutinefunction(unwrapped) or inspect.iscoroutinefunction(
-        getattr(unwrapped, "__call__", None)  # noqa: B004 - the method is wanted, not the answer
-    ):
-        raise TypeError(
-            f"{func!r} is a coroutine function, and CircuitBreaker would count it as a success before it "
-            "has run; CircuitBreaker serves plain functions"
-        )

@@ -7,11 +7,13 @@ import time
 from typing import Any
 
 import redis
+from redis.asyncio.cluster import RedisCluster as AsyncRedisCluster
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
 from redis.retry import Retry
 
 from sharedbreaker.store.bounded_connection import Attempt
+from sharedbreaker.store.client_settings import cluster_settings_for_threads
 from sharedbreaker.store.guard import Guard
 from sharedbreaker.store.process import ForgetsAtFork, call_forget_in_children
 from sharedbreaker.store.steps import Command
@@ -26,15 +28,28 @@ _RETRIES_APART = int(redis.__version__.partition(".")[0]) < 6  # noqa: PLR2004
 class ClusterLink(ForgetsAtFork):
     """One Redis Cluster."""
 
-    def __init__(self, cluster: RedisCluster, timeout: float, retry_interval: float) -> None:
+    def __init__(
+        self, cluster: RedisCluster | AsyncRedisCluster, timeout: float, retry_interval: float
+    ) -> None:
         self._retry_interval = retry_interval
         self._timeout = timeout
-        self._nodes = [(node.host, node.port) for node in cluster.get_nodes()]
-        self._settings = {
-            name: value
-            for name, value in cluster.nodes_manager.connection_kwargs.items()
-            if name not in _NOT_OURS
+        if isinstance(cluster, AsyncRedisCluster):
+            nodes = cluster.get_nodes() or list(cluster.nodes_manager.startup_nodes.values())
+            settings = cluster_settings_for_threads(cluster)
+        else:
+            nodes = cluster.get_nodes()
+            settings = cluster.nodes_manager.connection_kwargs
+        self.nodes = [(node.host, node.port) for node in nodes]
+        """Host and port of each node that the user's client knew."""
+        self.settings = {
+            **{name: value for name, value in settings.items() if name not in _NOT_OURS},
+            "decode_responses": False,
+            "encoding": "utf-8",
+            "socket_timeout": timeout,
+            "socket_connect_timeout": timeout,
+            "health_check_interval": 0,
         }
+        """What a client of our own is made with."""
         self.forget()
         call_forget_in_children(self)
 
@@ -55,19 +70,21 @@ class ClusterLink(ForgetsAtFork):
     @property
     def address(self) -> str:
         """Where this leads, for logs and errors: never with a password."""
-        return "the Cluster of " + ", ".join(f"{host}:{port}" for host, port in self._nodes[:3])
+        return "the Cluster of " + ", ".join(f"{host}:{port}" for host, port in self.nodes[:3])
 
     def deadline(self) -> float:
         """Return the monotonic moment by which a question that is asked now must have its answer."""
         return time.monotonic() + self._timeout
 
+    def seconds_left(self, deadline: float | None) -> float:
+        """Return how long a question may still take."""
+        return self._timeout if deadline is None else deadline - time.monotonic()
+
     def run(self, command: Command) -> Any:
         """Run one command on the node that owns its keys, until its deadline. Raises what redis-py raises."""
         cluster = self._cluster
         if cluster is None:
-            cluster = self._attempt_to_connect().wait(
-                (command.deadline or self.deadline()) - time.monotonic()
-            )
+            cluster = self._attempt_to_connect().wait(self.seconds_left(command.deadline))
         return cluster.execute_command(*command.words)
 
     def _look_later(self, *_: object, **__: object) -> None:
@@ -83,18 +100,11 @@ class ClusterLink(ForgetsAtFork):
             return self._connecting
 
     def _connect(self) -> RedisCluster:
-        settings: dict[str, Any] = {
-            **self._settings,
-            "decode_responses": False,
-            "encoding": "utf-8",
-            "socket_timeout": self._timeout,
-            "socket_connect_timeout": self._timeout,
-            "health_check_interval": 0,
-        }
+        settings = dict(self.settings)
         if _RETRIES_APART:
             settings["cluster_error_retry_attempts"] = 0
         cluster = RedisCluster(
-            startup_nodes=[ClusterNode(host, port) for host, port in self._nodes],
+            startup_nodes=[ClusterNode(host, port) for host, port in self.nodes],
             retry=Retry(NoBackoff(), 0),
             **settings,
         )

@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 from redis import ConnectionPool, Redis
+from redis.asyncio import Redis as AsyncRedis
+from redis.asyncio.cluster import RedisCluster as AsyncRedisCluster
 from redis.backoff import NoBackoff
 from redis.cluster import RedisCluster
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -27,6 +29,7 @@ from redis.sentinel import SentinelConnectionPool
 
 from sharedbreaker.circuit.errors import SettingsError
 from sharedbreaker.store.bounded_connection import bounded, give_up_at
+from sharedbreaker.store.client_settings import client_for_threads
 from sharedbreaker.store.cluster_link import ClusterLink
 from sharedbreaker.store.guard import Guard
 from sharedbreaker.store.process import ForgetsAtFork, call_forget_in_children
@@ -59,8 +62,8 @@ class Link(ForgetsAtFork):
     def __init__(self, pool: ConnectionPool, most: int, timeout: float, retry_interval: float) -> None:
         self._guard = Guard(retry_interval)
         self._pool = pool
-        self._most = most
-        self._timeout = timeout
+        self.most = most
+        self.timeout = timeout
         self.forget()
         call_forget_in_children(self)
 
@@ -96,7 +99,7 @@ class Link(ForgetsAtFork):
 
     def deadline(self) -> float:
         """Return the monotonic moment by which a question that is asked now must have its answer."""
-        return monotonic() + self._timeout
+        return monotonic() + self.timeout
 
     def run(self, command: Command) -> Any:
         """Run one command, once, until its deadline. Raises what redis-py raises."""
@@ -112,9 +115,9 @@ class Link(ForgetsAtFork):
                 self._connect(connection, deadline)
             if deadline is not None:
                 left = deadline - monotonic()
-                if left < FIRST_PART * self._timeout:
+                if left < FIRST_PART * self.timeout:
                     is_short = True
-                    _limit(connection, left, self._timeout)
+                    _limit(connection, left, self.timeout)
             connection.send_packed_command((packed or pack(words),), check_health=False)
             return connection.read_response()
         except (ReadOnlyError, RedisConnectionError):
@@ -131,7 +134,7 @@ class Link(ForgetsAtFork):
             raise
         finally:
             if is_short:
-                _limit(connection, self._timeout, self._timeout)
+                _limit(connection, self.timeout, self.timeout)
             self._free.append(connection)
             if self._waiting:
                 with self._given_back:
@@ -146,11 +149,11 @@ class Link(ForgetsAtFork):
                     if self._free:
                         with contextlib.suppress(IndexError):
                             return self._free.pop()
-                    if self._made < self._most:
+                    if self._made < self.most:
                         self._made += 1
                         break
                     if not self._given_back.wait(deadline - monotonic()):
-                        raise RedisTimeoutError(f"all {self._most} connections were busy for too long")
+                        raise RedisTimeoutError(f"all {self.most} connections were busy for too long")
             finally:
                 self._waiting -= 1
         try:
@@ -181,12 +184,15 @@ def _limit(connection: Any, seconds: float, timeout: float) -> None:
 
 
 _from_pools: WeakKeyDictionary[ConnectionPool, dict[tuple[float, float], Link]] = WeakKeyDictionary()
-_from_clusters: WeakKeyDictionary[RedisCluster, dict[tuple[float, float], ClusterLink]] = WeakKeyDictionary()
+_from_async_pools: WeakKeyDictionary[Any, dict[tuple[float, float], Link | ClusterLink]] = WeakKeyDictionary()
+_from_clusters: WeakKeyDictionary[Any, dict[tuple[float, float], ClusterLink]] = WeakKeyDictionary()
 _from_urls: dict[tuple[str, float, float], Link] = {}
 
 
 def link_to(
-    redis: Redis | RedisCluster | str | None, timeout: float, retry_interval: float
+    redis: Redis | RedisCluster | AsyncRedis | AsyncRedisCluster | str | None,
+    timeout: float,
+    retry_interval: float,
 ) -> Link | ClusterLink:
     """Return the link for a user's client or URL. Does no I/O.
 
@@ -198,12 +204,17 @@ def link_to(
         if redis is None:
             redis, where = _url_from_environment()
         return _link_to_url(redis, where, timeout, retry_interval)
-    if isinstance(redis, RedisCluster):
+    if isinstance(redis, (RedisCluster, AsyncRedisCluster)):
         clusters = _from_clusters.setdefault(redis, {})
         if (timeout, retry_interval) not in clusters:
             clusters[timeout, retry_interval] = ClusterLink(redis, timeout, retry_interval)
         return clusters[timeout, retry_interval]
     pool = getattr(redis, "connection_pool", None)
+    if isinstance(redis, AsyncRedis):
+        twins = _from_async_pools.setdefault(pool, {})
+        if (timeout, retry_interval) not in twins:
+            twins[timeout, retry_interval] = link_to(client_for_threads(redis), timeout, retry_interval)
+        return twins[timeout, retry_interval]
     if not isinstance(redis, Redis) or not isinstance(pool, ConnectionPool):
         raise SettingsError(
             "redis must be a redis.Redis or redis.RedisCluster client or a URL (redis://, rediss:// or "

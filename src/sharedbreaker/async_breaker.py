@@ -1,0 +1,245 @@
+"""The breaker for event loops: the twin of ``CircuitBreaker``, on the same rules. It never blocks a loop."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from functools import cached_property
+from time import monotonic
+from types import FrameType, TracebackType
+from typing import Any, ParamSpec, TypeVar
+
+from sharedbreaker.base_breaker import BaseBreaker
+from sharedbreaker.callables import refuse_plain_function
+from sharedbreaker.circuit.admission import Admission
+from sharedbreaker.circuit.control import Act
+from sharedbreaker.circuit.errors import CircuitBreakerError, StoreError
+from sharedbreaker.circuit.exposition import exposition
+from sharedbreaker.circuit.outcome import Outcome, outcome_of
+from sharedbreaker.circuit.report import exception_name, report_of
+from sharedbreaker.circuit.snapshot import Snapshot
+from sharedbreaker.store.async_cluster_link import AsyncClusterLink
+from sharedbreaker.store.async_link import AsyncLink, async_twin_of
+from sharedbreaker.store.process import this_process
+from sharedbreaker.store.steps import Command, walk_async
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class AsyncCircuitBreaker(BaseBreaker):
+    """One circuit breaker for a whole fleet, for asyncio. It shares its circuit with every CircuitBreaker.
+
+    Takes the arguments of ``CircuitBreaker``. Creating one does no I/O and needs no running loop; one may
+    serve several loops, one after the other or in threads. What is held back or owed is told by a thread.
+
+    A call that is cancelled is released: it says nothing about the service, its lease ends at once, and no
+    answer meant for it reaches another call.
+    """
+
+    @cached_property
+    def _async_link(self) -> AsyncLink | AsyncClusterLink:
+        return async_twin_of(self._link)
+
+    async def call(self, func: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run ``func`` under the breaker, await what it returns, and return that.
+
+        Raises:
+            CircuitBreakerError: the circuit rejected the call, and ``func`` was not run.
+            TypeError: ``func`` returned no awaitable, and so has blocked the loop while it ran.
+
+        Whatever ``func`` raises is raised unchanged. Redis never makes a call fail.
+
+        """
+        store = self._store
+        view = store.view
+        now = monotonic()
+        if now < view.closed_until:
+            # As in CircuitBreaker: most calls where a staleness is allowed, and where Redis is away.
+            try:
+                result = await self._begin(func, args, kwargs)
+            except Exception as error:
+                outcome = outcome_of(error, self._expected_exception)
+                steps = store.report_on_view(view, report_of(view.nobody, outcome, error))
+                await walk_async(steps, self._async_link)
+                raise
+            except BaseException:
+                view.add(Outcome.RELEASED)
+                if not view.is_watched:
+                    store.look_after(view)
+                raise
+            view.add_success()
+            if not view.is_watched:
+                store.look_after(view)
+            return result
+        if now < view.rejects_until:
+            view.add_rejected()
+            if not view.is_watched:
+                store.look_after(view)
+            raise view.refusal(now)
+        admission = await self.admit()
+        try:
+            result = await self._begin(func, args, kwargs)
+        except Exception as error:
+            await self.report(admission, outcome_of(error, self._expected_exception), error)
+            raise
+        except BaseException as error:
+            self.release(admission, error)
+            raise
+        await self.report(admission, Outcome.SUCCESS)
+        return result
+
+    def _begin(
+        self, func: Callable[..., Awaitable[R]], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Awaitable[R]:
+        begun = func(*args, **kwargs)
+        if not hasattr(begun, "__await__"):
+            refuse_plain_function(self.name, func)
+        return begun
+
+    def __aenter__(self) -> Awaitable[AsyncCircuitBreaker]:
+        """Ask for admission to the block; raise CircuitBreakerError where it is refused."""
+        return self._enter(sys._getframe(1))  # noqa: SLF001
+
+    def __aexit__(
+        self,
+        exception_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> Awaitable[None]:
+        return self._exit(sys._getframe(1), error)  # noqa: SLF001
+
+    async def _enter(self, frame: FrameType) -> AsyncCircuitBreaker:
+        self._open_blocks.begin(frame, await self.admit())
+        return self
+
+    async def _exit(self, frame: FrameType, error: BaseException | None) -> None:
+        admission = self._open_blocks.end(frame)
+        if error is None or isinstance(error, Exception):
+            outcome = Outcome.SUCCESS if error is None else outcome_of(error, self._expected_exception)
+            await self.report(admission, outcome, error)
+        else:
+            self.release(admission, error)
+
+    async def admit(self) -> Admission:
+        """Ask for one call's admission: the first half of ``call``, for code that cannot be wrapped.
+
+        Every admission is owed a ``report`` or a ``release``; until then, or for ``lease_timeout``, it counts
+        as a call in flight.
+
+        Raises:
+            CircuitBreakerError: the circuit rejects the call.
+
+        """
+        store = self._store
+        token = this_process().new_token()
+        if store.is_usual:
+            first: Any
+            try:
+                first = await self._async_link.run(Command((), None, store.usual_case.admission(token)))
+            except BaseException as error:  # the steps know what to do about it
+                first = error
+            else:
+                usual = store.usual_case.read_admission(first, token)
+                if type(usual) is Admission:
+                    store.see_usual(None)
+                    return usual
+                if isinstance(usual, CircuitBreakerError):
+                    store.see_usual(usual)
+                    raise usual
+            reading = await walk_async(store.admit_begun(token), self._async_link, first)
+        else:
+            reading = await walk_async(store.admit(token), self._async_link)
+        if reading.refusal is not None:
+            raise reading.refusal
+        assert reading.admission is not None  # noqa: S101 - one of the two is there
+        return reading.admission
+
+    async def report(
+        self,
+        admission: Admission,
+        outcome: Outcome,
+        error: BaseException | None = None,
+        *,
+        retry_after: float | None = None,
+    ) -> None:
+        """Tell how an admitted call ended: the second half of ``call``. See ``CircuitBreaker.report``."""
+        store = self._store
+        if store.is_usual and admission.view is None and not admission.is_local and retry_after is None:
+            first: Any
+            try:
+                packed = store.usual_case.report(admission, outcome, exception_name(error))
+                first = await self._async_link.run(Command((), None, packed))
+            except BaseException as interruption:  # the steps know what to do about it
+                first = interruption
+            else:
+                if first == b"counted":
+                    return
+            steps = store.report_begun(report_of(admission, Outcome(outcome), error))
+            await walk_async(steps, self._async_link, first)
+            return
+        report = report_of(admission, Outcome(outcome), error, retry_after)
+        await walk_async(store.report(report), self._async_link)
+
+    def release(self, admission: Admission, error: BaseException | None = None) -> None:
+        """Give an admission back whose call was given up: a thread tells Redis, and nobody waits.
+
+        For whoever cannot await any more, as when the call was cancelled or is being collected.
+        """
+        self._store.report_later(report_of(admission, Outcome.RELEASED, error))
+
+    async def force_open(
+        self,
+        reason: str | None = None,
+        seconds: float | timedelta | None = None,
+        *,
+        who: str | None = None,
+    ) -> None:
+        """Hold the circuit open for the whole fleet, for ``seconds`` or until ``force_close()``.
+
+        ``who`` asked; by default this host and process. Raises StoreError if Redis cannot be asked.
+        """
+        await self._control(Act.FORCE_OPEN, who, reason, seconds)
+
+    async def force_close(self, reason: str | None = None, *, who: str | None = None) -> None:
+        """Close the circuit, clear the counts that decide, and let the state machine decide again."""
+        await self._control(Act.FORCE_CLOSE, who, reason)
+
+    async def disable(self, reason: str | None = None, *, who: str | None = None) -> None:
+        """Close the circuit and keep it closed whatever fails, until ``enable()``. Calls are tallied."""
+        await self._control(Act.DISABLE, who, reason)
+
+    async def enable(self, reason: str | None = None, *, who: str | None = None) -> None:
+        """End ``disable()``. Changes nothing on a circuit that is not disabled."""
+        await self._control(Act.ENABLE, who, reason)
+
+    async def snapshot(self) -> Snapshot:
+        """Return the circuit at one instant, by one atomic read; raise StoreError without Redis."""
+        return await walk_async(self._store.snapshot(), self._async_link)
+
+    async def get_state(self) -> dict[str, Any]:
+        """Return name, state, failure_count, success_count and last_failure_time (Unix seconds or None)."""
+        return (await self._seen()).state_dict()
+
+    async def get_metrics(self) -> dict[str, Any]:
+        """Return every figure of the circuit, fleet-wide, as JSON takes it. See ``Snapshot.metrics_dict``.
+
+        While Redis does not answer, ``redis_available`` is False and the figures are this process' own.
+        """
+        return (await self._seen()).metrics_dict()
+
+    async def export_prometheus_metrics(self) -> str:
+        """Return this circuit's figures as Prometheus' text exposition."""
+        return exposition([await self.snapshot()])
+
+    async def _control(
+        self, act: Act, who: str | None, reason: str | None, seconds: float | timedelta | None = None
+    ) -> None:
+        await walk_async(self._store.control(act, who, reason, seconds), self._async_link)
+
+    async def _seen(self) -> Snapshot:
+        try:
+            return await self.snapshot()
+        except StoreError:
+            return self._store.snapshot_alone()

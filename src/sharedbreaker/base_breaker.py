@@ -1,0 +1,133 @@
+"""What both breakers are made of: their settings, checked where they enter, and their circuit's store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
+from redis.asyncio.cluster import RedisCluster as AsyncRedisCluster
+from redis.cluster import RedisCluster
+
+from sharedbreaker.circuit.errors import SettingsError
+from sharedbreaker.circuit.name import check_name
+from sharedbreaker.circuit.outcome import ExpectedException, check_expected_exception
+from sharedbreaker.circuit.settings import Settings, seconds_in, staleness_in
+from sharedbreaker.open_blocks import OpenBlocks
+from sharedbreaker.store.alone import OnRedisError
+from sharedbreaker.store.keys import DEFAULT_PREFIX, keys_of
+from sharedbreaker.store.link import link_to
+from sharedbreaker.store.redis_store import RedisStore
+from sharedbreaker.store.switch_over import SwitchOverStore
+
+ON_REDIS_ERROR = ("local", "allow", "reject")
+RedisLike = Redis | RedisCluster | AsyncRedis | AsyncRedisCluster | str | None
+"""Where Redis is: a client, for threads or for event loops, or a URL."""
+
+
+class BaseBreaker:
+    """One circuit breaker for a whole fleet: every process that names the same circuit shares it.
+
+    Creating one does no I/O.
+
+    Args:
+        failure_threshold: failures in a row, over the whole fleet, that open the circuit. Default 5.
+        timeout: seconds the circuit stays open before a probe is let through. It does not limit how
+            long a call may take. Default 60.
+        success_threshold: successful probes that close the circuit. Default 2.
+        expected_exception: the exceptions that count as the service's failures: a class, a tuple of
+            classes, or a function that takes an exception and says yes or no. Any other Exception is
+            ignored: a caller's error says nothing about the service. Default: every Exception.
+        name: the circuit's name, 1 to 128 of letters, digits and ``_ - . : /``.
+        redis: a client of redis-py or a URL. A client tells where Redis is and is itself neither used nor
+            changed. None means SHAREDBREAKER_REDIS_URL, else REDIS_URL, else localhost.
+        half_open_max_calls: probes under way at once in the whole fleet. None means as many as
+            ``success_threshold``.
+        probe_timeout: seconds a probe keeps its place without a report. Default 60.
+        lease_timeout: seconds any other call stays on the books without a report, before it is
+            counted as lost; make it longer than the longest call. Default 900.
+        idle_ttl: seconds after which a closed circuit that nobody calls or holds is forgotten.
+            None means never.
+        max_timeout: seconds the circuit stays open at most where the service itself said when to come
+            again; see ``report``. Default 300.
+        max_staleness: seconds that this process may act on what it last heard of the circuit, and hold
+            back its own successes, rejections and ignored calls before it writes them. Failures are
+            written at once, and probes are always admitted by Redis. Default 0: every call asks Redis.
+        push: whether changes of the circuit are also published, so that processes with a
+            ``max_staleness`` hear of them at once. Default False.
+        redis_timeout: seconds that any wait for Redis may last. Default 0.25.
+        redis_retry_interval: seconds between two tries of a process while Redis does not answer; one call
+            tries, the others do not wait. Default 1.
+        on_redis_error: what decides while Redis does not answer. ``"local"``, the default: the same rules
+            in this process, begun from the last state known. ``"allow"``: every call runs.
+            ``"reject"``: no call runs. What happened meanwhile is added to Redis when it answers.
+        on_redis_change: called with False when this process loses Redis and with True when it has it
+            again, in whichever thread notices. An exception in it changes nothing.
+        prefix: what the keys in Redis begin with. Default ``sharedbreaker``.
+
+    Raises:
+        SettingsError: a ValueError, for a setting that makes no sense.
+
+    """
+
+    def __init__(
+        self,
+        failure_threshold: int = 5,
+        timeout: float | timedelta = 60,
+        success_threshold: int = 2,
+        expected_exception: ExpectedException = Exception,
+        name: str = "circuit_breaker",
+        *,
+        redis: RedisLike = None,
+        half_open_max_calls: int | None = None,
+        probe_timeout: float | timedelta = 60,
+        lease_timeout: float | timedelta = 900,
+        idle_ttl: float | timedelta | None = None,
+        max_timeout: float | timedelta = 300,
+        max_staleness: float | timedelta = 0,
+        push: bool = False,
+        redis_timeout: float | timedelta = 0.25,
+        redis_retry_interval: float | timedelta = 1,
+        on_redis_error: OnRedisError = "local",
+        on_redis_change: Callable[[bool], None] | None = None,
+        prefix: str = DEFAULT_PREFIX,
+    ) -> None:
+        self.name = check_name("name", name)
+        check_expected_exception(expected_exception)
+        self._expected_exception = expected_exception
+        settings = Settings(
+            failure_threshold=failure_threshold,
+            timeout=timeout,
+            success_threshold=success_threshold,
+            half_open_max_calls=half_open_max_calls,
+            probe_timeout=probe_timeout,
+            lease_timeout=lease_timeout,
+            idle_ttl=idle_ttl,
+            max_timeout=max_timeout,
+            push=push,
+        )
+        if on_redis_error not in ON_REDIS_ERROR:
+            raise SettingsError(f"on_redis_error must be one of {ON_REDIS_ERROR}, not {on_redis_error!r}")
+        if on_redis_change is not None and not callable(on_redis_change):
+            raise SettingsError(f"on_redis_change must be a function or None, not {on_redis_change!r}")
+        link = link_to(
+            redis,
+            seconds_in("redis_timeout", redis_timeout),
+            seconds_in("redis_retry_interval", redis_retry_interval),
+        )
+        self._open_blocks = OpenBlocks()
+        shared = RedisStore(link, name, keys_of(name, prefix), settings)
+        self._link = link
+        self._store = SwitchOverStore(
+            name,
+            settings,
+            shared,
+            link,
+            max_staleness=staleness_in("max_staleness", max_staleness),
+            on_redis_error=on_redis_error,
+            on_redis_change=on_redis_change,
+        )
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(name={self.name!r})"
