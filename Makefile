@@ -10,7 +10,7 @@ SECONDS ?= 60
 SEED ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-oldest faults lint format clean
+.PHONY: help demo test test-oldest faults bench lint format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ test-oldest: $(VENV)/.oldest ## the rules and the core on the oldest redis-py th
 
 faults: $(VENV)/.test ## kill, freeze and cut everything for SECONDS=60, then compare books; SEED=7 repeats a run
 	$(BIN)/python tests/faults --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+
+bench: $(VENV)/.bench ## what a call costs, beside the peers: writes docs/performance.md in ten minutes; ARGS=--quick for two
+	$(BIN)/python -m benchmarks $(ARGS)
 
 lint: $(VENV)/.lint ## formatting, lint, types, and which floor may import which
 	$(BIN)/ruff format --check .
@@ -56,6 +59,11 @@ $(VENV)/.demo: $(VENV)/.pip pyproject.toml
 $(VENV)/.test: $(VENV)/.demo
 	@echo "installing what the tests need"
 	$(PIP) install --group test
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.test
+	@echo "installing what the benchmarks draw with"
+	$(PIP) install --group bench
 	@touch $@
 
 $(VENV)/.oldest: $(VENV)/.test

@@ -1,0 +1,88 @@
+"""What was measured on, and whether anybody else was using it meanwhile."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from redis import Redis
+
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+PARSING_PACKAGES = ("sharedbreaker", "redis", "hiredis")
+
+
+def description(redis: Redis) -> dict[str, str]:
+    """Return the machine and the versions of what runs on it, by name."""
+    server = redis.info("server")
+    name = "Valkey" if "valkey_version" in server else "Redis"
+    number = server.get("valkey_version") or server["redis_version"]
+    told = {
+        "processor": _processor(),
+        "cores": str(os.cpu_count()),
+        "system": f"{platform.system()} {platform.release()}, {platform.machine()}",
+        "Python": f"{platform.python_implementation()} {platform.python_version()}",
+        "server": f"{name} {number}, on the same machine, nothing kept on disk",
+    }
+    for package in PARSING_PACKAGES:
+        try:
+            told[package] = version(package)
+        except PackageNotFoundError:
+            told[package] = "not installed"
+    return told
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or "unknown"
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else "unknown"
+
+
+class Others:
+    """How much of a core everybody else used since this was made, as far as the kernel of this guest sees.
+
+    Args:
+        own: ids of the processes that belong to the benchmark, this one aside.
+
+    """
+
+    def __init__(self, own: Iterable[int]) -> None:
+        self._own = [os.getpid(), *own]
+        self._start = time.monotonic()
+        self._busy = _busy_seconds()
+        self._used = self._used_by_own()
+
+    @property
+    def cores(self) -> float | None:
+        """Cores that others kept busy; None where the system does not tell."""
+        if self._busy is None:
+            return None
+        passed = time.monotonic() - self._start
+        busy = (_busy_seconds() or 0.0) - self._busy
+        return max(0.0, (busy - (self._used_by_own() - self._used)) / passed)
+
+    def _used_by_own(self) -> float:
+        return sum(_used_seconds(pid) for pid in self._own)
+
+
+def _busy_seconds() -> float | None:
+    if sys.platform != "linux":
+        return None
+    fields = Path("/proc/stat").read_text().splitlines()[0].split()[1:]
+    user, nice, system, _idle, _wait, interrupts, soft_interrupts = map(int, fields[:7])
+    return (user + nice + system + interrupts + soft_interrupts) / TICKS_PER_SECOND
+
+
+def _used_seconds(pid: int) -> float:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
