@@ -21,6 +21,7 @@ DEGRADED = "degraded"
 PYBREAKER_MEMORY = "pybreaker-memory"
 PYBREAKER_REDIS = "pybreaker-redis"
 CIRCUITBREAKER = "circuitbreaker"
+ASYNC_CIRCUITBREAKER = "async-circuitbreaker"
 
 STALENESS_SECONDS = 0.1
 PUSH_STALENESS_SECONDS = 2.0
@@ -73,9 +74,7 @@ class Entry:
 
 
 PEERS = "peers"
-PEERS_OLD_REDIS = "peers-redis5"
 IN_MEMORY = "keeps its state in the process and shares nothing"
-NO_LEASES = "several commands, not atomic; keeps no leases; counts in a row only"
 VIEW = "acts on a view up to 0.1 s old"
 
 _OUR_ENTRIES = (
@@ -128,32 +127,147 @@ _OUR_ENTRIES = (
     ),
 )
 
+
+def _memory_peer(key: str, adapter: str, *, unlike: str = "", **more: Any) -> Entry:
+    unlike = f"{IN_MEMORY}; {unlike}" if unlike else IN_MEMORY
+    return Entry(
+        key, more.pop("label", key), f"subjects.{adapter}", PEERS, keeps="memory", unlike=unlike, **more
+    )
+
+
+def _redis_peer(key: str, adapter: str, **more: Any) -> Entry:
+    return Entry(key, more.pop("label", key), f"subjects.{adapter}", PEERS, in_fleet=True, **more)
+
+
+IN_A_ROW = "several commands, not atomic; no leases; counts failures in a row only"
 _PEER_ENTRIES = (
-    Entry(
-        PYBREAKER_MEMORY,
-        "pybreaker, memory",
-        "subjects.peer_pybreaker:PyBreaker",
-        environment=PEERS,
-        keeps="memory",
+    _memory_peer(CIRCUITBREAKER, "peer_circuitbreaker:LocalCircuitBreaker", unlike="no locks"),
+    _memory_peer(
+        "purgatory-memory",
+        "peer_purgatory:Purgatory",
+        label="purgatory, memory",
+    ),
+    _memory_peer(
+        "nopanic-memory",
+        "peer_nopanic:Nopanic",
+        label="nopanic, memory",
         options={"storage": "memory"},
-        unlike=IN_MEMORY,
+        unlike="counts a rate over a window",
+    ),
+    _memory_peer(
+        "interlock-memory",
+        "peer_interlock:Interlock",
+        label="interlock-cb, memory",
+        options={"storage": "memory"},
+        unlike="counts a rate over a window, and how long calls take",
+    ),
+    _memory_peer(
+        "aiobreaker-memory",
+        "peer_aiobreaker:AioBreaker",
+        label="aiobreaker, memory",
+        options={"storage": "memory"},
+    ),
+    _memory_peer(
+        PYBREAKER_MEMORY,
+        "peer_pybreaker:PyBreaker",
+        label="pybreaker, memory",
+        options={"storage": "memory"},
+        unlike="holds a lock while the function runs",
+    ),
+    _memory_peer("fluxgate", "peer_fluxgate:Fluxgate", unlike="no locks; measures how long calls take"),
+    _memory_peer(
+        ASYNC_CIRCUITBREAKER,
+        "peer_circuitbreaker:AsyncLocalCircuitBreaker",
+        label="circuitbreaker, async",
+        is_async=True,
+        unlike="no locks",
+    ),
+    _memory_peer("hyx", "peer_hyx:Hyx", label="hyx, async", is_async=True),
+    _memory_peer(
+        "asyncbreaker-memory",
+        "peer_asyncbreaker:AsyncBreaker",
+        label="asyncbreaker, async, memory",
+        is_async=True,
+        options={"storage": "memory"},
     ),
     Entry(
-        CIRCUITBREAKER,
-        "circuitbreaker",
-        "subjects.peer_circuitbreaker:LocalCircuitBreaker",
-        environment=PEERS,
-        keeps="memory",
-        unlike=f"{IN_MEMORY}; no locks",
-    ),
-    Entry(
-        PYBREAKER_REDIS,
-        "pybreaker, Redis",
-        "subjects.peer_pybreaker:PyBreaker",
-        environment=PEERS,
+        "interlock-redis",
+        "interlock-cb, Redis",
+        "subjects.peer_interlock:Interlock",
+        PEERS,
+        keeps="view",
         options={"storage": "redis"},
-        unlike=NO_LEASES,
-        in_fleet=True,
+        unlike="acts on a view up to 1 s old; counts per process, and shares only that the circuit opened",
+    ),
+    _redis_peer(
+        PYBREAKER_REDIS,
+        "peer_pybreaker:PyBreaker",
+        label="pybreaker, Redis",
+        options={"storage": "redis"},
+        unlike=IN_A_ROW,
+    ),
+    _redis_peer(
+        "aiobreaker-redis-storage",
+        "peer_aiobreaker:AioBreaker",
+        label="aiobreaker, Redis, blocking",
+        options={"storage": "redis"},
+        unlike=IN_A_ROW,
+    ),
+    _redis_peer(
+        "nopanic-redis",
+        "peer_nopanic:Nopanic",
+        label="nopanic-redis",
+        options={"storage": "redis"},
+        unlike="two scripts, atomic; no leases, trusts the clocks of its callers; a rate over a window",
+    ),
+    _redis_peer(
+        "c-breaker",
+        "peer_c_breaker:CBreaker",
+        label="c-breaker, Redis, window of 2 s",
+        unlike="JSON that is read and written back; counts are lost between processes",
+    ),
+    _redis_peer(
+        "async-nopanic-redis",
+        "peer_nopanic:AsyncNopanic",
+        label="nopanic-redis, async",
+        is_async=True,
+        unlike="two scripts, atomic; no leases, trusts the clocks of its callers; a rate over a window",
+    ),
+    _redis_peer(
+        "asyncbreaker-redis",
+        "peer_asyncbreaker:AsyncBreaker",
+        label="asyncbreaker, async, Redis",
+        is_async=True,
+        options={"storage": "redis"},
+        unlike=IN_A_ROW,
+    ),
+    _redis_peer(
+        "purgatory-redis",
+        "peer_purgatory:AsyncPurgatory",
+        label="purgatory, async, Redis",
+        is_async=True,
+        unlike=IN_A_ROW,
+    ),
+    _redis_peer(
+        "aiobreaker-redis",
+        "peer_aiobreaker_redis:AioBreakerRedis",
+        label="aiobreaker-redis, async",
+        is_async=True,
+        unlike="several commands, not atomic; no half-open; any success closes the circuit",
+    ),
+    _redis_peer(
+        "circuit-breaker-box",
+        "peer_circuit_breaker_box:CircuitBreakerBox",
+        label="circuit-breaker-box, async, Redis",
+        is_async=True,
+        unlike="counts only failures that are retried, so a failing call runs twice; no half-open",
+    ),
+    _redis_peer(
+        "ss-utils",
+        "peer_ss_utils:SsUtils",
+        label="ss-utils-circuit-breaker, async, Redis",
+        is_async=True,
+        unlike="several commands, not atomic; loses counts; over coredis 5",
     ),
 )
 

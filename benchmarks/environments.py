@@ -36,12 +36,32 @@ class PeerEnvironment:
 PEER_ENVIRONMENTS = {
     PEERS: PeerEnvironment(
         packages=(
-            "pybreaker==1.4.1",
+            "aiobreaker==1.2.0",
+            "aiobreaker-redis==0.1.0",
+            "asyncbreaker==2.1.1",
+            "circuit-breaker-box==0.3.9",
             "circuitbreaker==2.1.3",
+            "fluxgate==0.9.4",
+            "hyx==0.0.2",
+            "interlock-cb==2.8.2",
+            "nopanic==0.3.0",
+            "nopanic-redis==0.1.0",
+            "pybreaker==1.4.1",
+            "purgatory==3.0.1",
+            "ss-utils-circuit-breaker==0.0.1",
+            # The last one that ss-utils-circuit-breaker works with.
+            "coredis==5.7.0",
             "redis=={redis}",
             "hiredis=={hiredis}",
         ),
+        # It asks for Python 3.12, and runs on 3.11.
+        bare_packages=("c-breaker==0.1.6",),
     ),
+}
+NOT_MEASURED = {
+    "resilient-llm-gateway": "its breaker is a part of a gateway, and wants Python 3.12 and redis-py below 6",
+    "chuk-tool-processor": "its breaker is a part of its tool executor",
+    "baldur-framework": "a framework of its own; a running worker reads no state that others wrote",
 }
 
 
@@ -65,8 +85,10 @@ def make(environment: str) -> None:
     print(f"installing the peers into {folder.relative_to(ROOT)}", file=sys.stderr)
     subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
     python = str(python_of(environment))
-    subprocess.run([python, *PIP, *packages], check=True)
-    if wanted.bare_packages:
-        bare = ("--no-deps", "--ignore-requires-python", *wanted.bare_packages)
-        subprocess.run([python, *PIP, *bare], check=True)
+    if subprocess.run([python, *PIP, *packages], check=False).returncode != 0:
+        # One that this Python cannot have must not keep the others away; its adapter says that it is missing.
+        for package in packages:
+            subprocess.run([python, *PIP, package], check=False)
+    bare = ("--no-deps", "--ignore-requires-python", *wanted.bare_packages)
+    subprocess.run([python, *PIP, *bare], check=False)
     mark.write_text(stamp)

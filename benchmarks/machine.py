@@ -7,13 +7,13 @@ import platform
 import sys
 import time
 from collections.abc import Iterable
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import distributions
 from pathlib import Path
 
 from redis import Redis
 
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
-PARSING_PACKAGES = ("sharedbreaker", "redis", "hiredis")
+OUR_PACKAGES = ("sharedbreaker", "redis", "hiredis")
 
 
 def description(redis: Redis) -> dict[str, str]:
@@ -28,11 +28,9 @@ def description(redis: Redis) -> dict[str, str]:
         "Python": f"{platform.python_implementation()} {platform.python_version()}",
         "server": f"{name} {number}, on the same machine, nothing kept on disk",
     }
-    for package in PARSING_PACKAGES:
-        try:
-            told[package] = version(package)
-        except PackageNotFoundError:
-            told[package] = "not installed"
+    installed = {found.name.lower(): found.version for found in distributions()}
+    for package in OUR_PACKAGES:
+        told[package] = installed.get(package, "not installed")
     return told
 
 

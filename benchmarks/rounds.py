@@ -18,7 +18,7 @@ from benchmarks.bench import Bench
 from benchmarks.catalogue import FLOOR, Entry
 from benchmarks.machine import Others
 from benchmarks.scenario import Scenario, SkippedSubjectError
-from benchmarks.worker_process import WorkerProcess
+from benchmarks.worker_process import WorkerError, WorkerProcess
 
 FLOOR_BLOCKS = 3
 CALM_CORES = 0.06
@@ -73,10 +73,16 @@ def prepare_blocks(bench: Bench, stack: ExitStack, scenarios: tuple[Scenario, ..
         for scenario in scenarios if entry.is_breaker else (Scenario.SUCCESS,):
             try:
                 target = bench.prepare(worker, entry, scenario)
+                calls = worker.ask("calibrate", target=target, seconds=bench.effort.block_seconds)
             except SkippedSubjectError as why:
                 bench.skip(entry, why)
                 break
-            calls = worker.ask("calibrate", target=target, seconds=bench.effort.block_seconds)
+            except WorkerError as error:
+                if not entry.is_peer:
+                    raise
+                # It stays away from the run, and the tables say why.
+                bench.skip(entry, f"{scenario.value}: {error}")
+                break
             blocks.append(Block(entry, scenario, worker, target, calls))
     return blocks
 

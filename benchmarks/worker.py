@@ -13,6 +13,7 @@ import logging
 import os
 import sys
 import time
+from importlib.metadata import distributions
 from itertools import repeat
 from typing import Any
 
@@ -177,6 +178,7 @@ class Worker:
     def prepare(
         self,
         target: str,
+        *,
         adapter: str,
         scenario: str,
         url: str,
@@ -243,16 +245,9 @@ class Worker:
         return time.monotonic()
 
     def versions(self, packages: list[str]) -> dict[str, str]:
-        """Return the installed versions of these packages."""
-        from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415
-
-        found = {}
-        for package in packages:
-            try:
-                found[package] = version(package)
-            except PackageNotFoundError:
-                continue
-        return found
+        """Return which of these packages are installed, and in which version."""
+        installed = {found.name.lower(): found.version for found in distributions()}
+        return {package: installed[package] for package in packages if package in installed}
 
     def measure(self, function: str, arguments: dict[str, Any]) -> Any:
         """Run ``module:function`` of benchmarks in this process; return what it returns."""
@@ -266,7 +261,7 @@ def answer_to(worker: Worker, line: str) -> dict[str, Any]:
     verb = getattr(worker, request.pop("do"))
     try:
         return {"answer": verb(**request)}
-    except SkippedSubjectError as why:
+    except (SkippedSubjectError, ModuleNotFoundError) as why:
         return {"skipped": str(why)}
     except Exception as error:
         return {"error": f"{type(error).__name__}: {error}"}
