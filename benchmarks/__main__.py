@@ -8,12 +8,36 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks import section_calls
+from benchmarks import (
+    section_calls,
+    section_cluster,
+    section_fleet,
+    section_imports,
+    section_load,
+    section_memory,
+    section_metrics,
+    section_paced,
+    section_propagation,
+    section_scale,
+    section_scripts,
+)
 from benchmarks.bench import FULL, QUICK, TINY, running_bench
 from benchmarks.catalogue import CATALOGUE, FLOOR
 from benchmarks.machine import description
 
-SECTIONS = {"calls": section_calls.measure}
+SECTIONS = {
+    "calls": section_calls.measure,
+    "scripts": section_scripts.measure,
+    "paced": section_paced.measure,
+    "propagation": section_propagation.measure,
+    "fleet": section_fleet.measure,
+    "load": section_load.measure,
+    "scale": section_scale.measure,
+    "cluster": section_cluster.measure,
+    "memory": section_memory.measure,
+    "imports": section_imports.measure,
+    "metrics": section_metrics.measure,
+}
 EFFORTS = {"full": FULL, "quick": QUICK, "tiny": TINY}
 
 
@@ -37,12 +61,6 @@ def main() -> None:
             print(f"  {time.monotonic() - start:.1f} s", file=sys.stderr)
     if options.json:
         options.json.write_text(json.dumps(results, indent=1))
-    for key, row in results["calls"]["rows"].items():
-        for scenario, cell in row.items():
-            print(
-                f"{key:22} {scenario:10} {cell['seconds']['median'] * 1e6:9.2f} us  x{cell['ratio']['median']:.2f} ({cell['ratio']['low']:.2f}-{cell['ratio']['high']:.2f})",
-                cell.get("counts", ""),
-            )
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ class Effort:
         fleet_rounds: rounds of the cells with several processes.
         fleet_seconds: how long such a cell takes.
         process_counts: how many processes.
+        load_seconds: how long a cell takes in which calls are counted at a pace.
         paced_calls: calls at each pace, by the gap in seconds.
         paced_rounds: rounds of them.
         trials: changes whose propagation is timed.
@@ -39,6 +40,7 @@ class Effort:
     fleet_rounds: int
     fleet_seconds: float
     process_counts: tuple[int, ...]
+    load_seconds: float
     paced_calls: dict[float, int]
     paced_rounds: int
     trials: int
@@ -51,6 +53,7 @@ FULL = Effort(
     fleet_rounds=3,
     fleet_seconds=0.5,
     process_counts=(1, 2, 4, 8),
+    load_seconds=1.5,
     paced_calls={0.001: 250, 0.02: 40},
     paced_rounds=3,
     trials=15,
@@ -62,6 +65,7 @@ QUICK = Effort(
     fleet_rounds=1,
     fleet_seconds=0.25,
     process_counts=(1, 8),
+    load_seconds=0.8,
     paced_calls={0.001: 100, 0.02: 10},
     paced_rounds=2,
     trials=5,
@@ -73,6 +77,7 @@ TINY = Effort(
     fleet_rounds=1,
     fleet_seconds=0.05,
     process_counts=(1, 2),
+    load_seconds=0.3,
     paced_calls={0.001: 5},
     paced_rounds=1,
     trials=2,

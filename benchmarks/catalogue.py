@@ -17,6 +17,7 @@ STALE = "stale"
 STALE_PUSH = "stale-push"
 ASYNC_STRICT = "async-strict"
 ASYNC_STALE = "async-stale"
+ASYNC_STALE_PUSH = "async-stale-push"
 DEGRADED = "degraded"
 PYBREAKER_MEMORY = "pybreaker-memory"
 PYBREAKER_REDIS = "pybreaker-redis"
@@ -76,6 +77,7 @@ class Entry:
 PEERS = "peers"
 IN_MEMORY = "keeps its state in the process and shares nothing"
 VIEW = "acts on a view up to 0.1 s old"
+VIEW_WITH_PUSH = "acts on a view that is mended when something changes, else up to 2 s old"
 
 _OUR_ENTRIES = (
     Entry(FLOOR, "floor: one EVALSHA, bare socket", "floor:Floor", keeps="nothing", in_fleet=True),
@@ -99,7 +101,7 @@ _OUR_ENTRIES = (
         "subjects.ours:SharedBreaker",
         keeps="view",
         options={"max_staleness": PUSH_STALENESS_SECONDS, "push": True},
-        unlike="acts on a view that is mended when something changes, and up to 2 s old otherwise",
+        unlike=VIEW_WITH_PUSH,
     ),
     Entry(
         ASYNC_STRICT,
@@ -116,6 +118,15 @@ _OUR_ENTRIES = (
         is_async=True,
         options={"max_staleness": STALENESS_SECONDS},
         unlike=VIEW,
+    ),
+    Entry(
+        ASYNC_STALE_PUSH,
+        "sharedbreaker, async, max_staleness 2 s, push",
+        "subjects.ours:AsyncSharedBreaker",
+        keeps="view",
+        is_async=True,
+        options={"max_staleness": PUSH_STALENESS_SECONDS, "push": True},
+        unlike=VIEW_WITH_PUSH,
     ),
     Entry(
         DEGRADED,

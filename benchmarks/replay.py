@@ -1,0 +1,102 @@
+"""Our own scripts, sent again by a bare socket: what they cost the server, whatever the client costs.
+
+The commands are not written here but taken from what a breaker really sends. What differs from one call to the
+next (a token, a number) is made to differ in the same way in each repetition.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from itertools import count, islice
+
+import hiredis
+
+from benchmarks.bench import Bench
+from benchmarks.floor import bare_socket, packed
+from benchmarks.monitor import commands_during
+from benchmarks.scenario import SkippedSubjectError
+
+CAPTURED_CALLS = 4
+COUNTER_CHARACTERS = 8
+RECEIVED_BYTES = 1 << 16
+FIRST_REPETITION = 1 << 20
+"""Far beyond the numbers that the captured calls were given."""
+
+Words = tuple[str, ...]
+
+
+class Recording:
+    """The scripts that one call sends, in order, as templates.
+
+    Args:
+        calls: the commands of several calls, each call alike but for what has to differ.
+
+    """
+
+    def __init__(self, calls: list[list[Words]]) -> None:
+        shapes = {tuple(len(words) for words in call) for call in calls}
+        if len(shapes) != 1 or not calls[0]:
+            raise SkippedSubjectError(f"its calls do not send the same scripts each time: {sorted(shapes)}")
+        self._calls = calls
+        self._numbers = count(FIRST_REPETITION)
+
+    @property
+    def digests(self) -> list[str]:
+        """The digests of the scripts."""
+        return [words[1] for words in self._calls[0]]
+
+    def repetitions(self) -> Iterator[list[bytes]]:
+        """Return the commands of one call after the other, packed, each as if it had not been sent before."""
+        for number in self._numbers:
+            yield [packed(*self._varied(step, number)) for step in range(len(self._calls[0]))]
+
+    def _varied(self, step: int, number: int) -> Words:
+        before, last = self._calls[-2][step], self._calls[-1][step]
+        return tuple(
+            word if word == other else _counted(word, number)
+            for other, word in zip(before, last, strict=True)
+        )
+
+
+def _counted(word: str, number: int) -> str:
+    if word.isdigit():
+        return str(int(word) + number)
+    return word[:-COUNTER_CHARACTERS] + f"{number:0{COUNTER_CHARACTERS}x}"
+
+
+def recorded(bench: Bench, call: Callable[[], object]) -> Recording:
+    """Let ``call`` happen a few times and record the scripts that it sends."""
+    call()
+    calls = []
+    for _ in range(CAPTURED_CALLS):
+        seen = commands_during(bench.server.url, call)
+        calls.append([command.words for command in seen if command.is_script and not command.is_in_script])
+    return Recording(calls)
+
+
+class Pipeline:
+    """A bare socket that sends many commands at once."""
+
+    def __init__(self, url: str) -> None:
+        self._socket: socket.socket = bare_socket(url)
+        self._reader = hiredis.Reader()
+
+    def send(self, commands: list[bytes]) -> None:
+        """Send commands in one packet and wait for all replies; raise where one is an error."""
+        self._socket.sendall(b"".join(commands))
+        left = len(commands)
+        while left:
+            self._reader.feed(self._socket.recv(RECEIVED_BYTES))
+            while (reply := self._reader.gets()) is not False:
+                if isinstance(reply, hiredis.ReplyError):
+                    raise RuntimeError(str(reply))
+                left -= 1
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def steps_of(recording: Recording, calls: int) -> list[list[bytes]]:
+    """Return the commands of so many calls, all first steps, then all second steps, and so on."""
+    return [list(step) for step in zip(*islice(recording.repetitions(), calls), strict=True)]
