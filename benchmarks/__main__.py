@@ -1,4 +1,4 @@
-"""`make bench`: measure, print the table of marks, write docs/performance.md."""
+"""What a call costs, beside the peers: measure, print the marks, and write docs/performance.md."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from benchmarks import (
     section_calls,
@@ -17,15 +19,22 @@ from benchmarks import (
     section_memory,
     section_metrics,
     section_paced,
+    section_profile,
     section_propagation,
     section_scale,
     section_scripts,
 )
-from benchmarks.bench import FULL, QUICK, TINY, running_bench
-from benchmarks.catalogue import CATALOGUE, FLOOR
+from benchmarks.bench import FULL, QUICK, TINY, Bench, running_bench
+from benchmarks.catalogue import CATALOGUE, FLOOR, OURS
+from benchmarks.environments import ROOT, peer_packages
+from benchmarks.figures import Results
 from benchmarks.machine import description
+from benchmarks.page import filled
+from benchmarks.plots import draw
+from benchmarks.report import BLOCKS, block
+from benchmarks.terminal import printed
 
-SECTIONS = {
+SECTIONS: dict[str, Callable[[Bench], Any]] = {
     "calls": section_calls.measure,
     "scripts": section_scripts.measure,
     "paced": section_paced.measure,
@@ -35,32 +44,104 @@ SECTIONS = {
     "scale": section_scale.measure,
     "cluster": section_cluster.measure,
     "memory": section_memory.measure,
-    "imports": section_imports.measure,
     "metrics": section_metrics.measure,
+    "imports": section_imports.measure,
+    "profile": section_profile.measure,
 }
 EFFORTS = {"full": FULL, "quick": QUICK, "tiny": TINY}
+DOCS = ROOT / "docs"
+PAGE = DOCS / "performance.md"
+PICTURES = DOCS / "performance"
+RESULTS = PICTURES / "results.json"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--quick", dest="effort", action="store_const", const="quick", default="full")
-    parser.add_argument("--tiny", dest="effort", action="store_const", const="tiny")
-    parser.add_argument("--sections", default=",".join(SECTIONS))
-    parser.add_argument("--subjects", default=",".join(CATALOGUE))
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
-    keys = {FLOOR, *options.subjects.split(",")}
-    entries = [entry for entry in CATALOGUE.values() if entry.key in keys]
-    results = {}
+def main(words: list[str] | None = None) -> None:
+    """Do what the command line says."""
+    options = _options(words)
+    results = json.loads(RESULTS.read_text()) if options.again else _measured(options)
+    if options.json:
+        options.json.write_text(json.dumps(_rounded(results), indent=1) + "\n")
+    if options.docs:
+        _write(_rounded(results))
+    print(printed(results))
+
+
+def _options(words: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make bench ARGS=...", description=__doc__)
+    effort = parser.add_mutually_exclusive_group()
+    effort.add_argument(
+        "--quick", dest="effort", action="store_const", const="quick", help="two minutes instead of ten"
+    )
+    effort.add_argument(
+        "--tiny",
+        dest="effort",
+        action="store_const",
+        const="tiny",
+        help="see that it runs; figures mean nothing",
+    )
+    parser.add_argument("--sections", metavar="A,B", help=f"only these: {', '.join(SECTIONS)}")
+    parser.add_argument("--subjects", metavar="A,B", help=f"only these: ours, {', '.join(CATALOGUE)}")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all results there too")
+    parser.add_argument(
+        "--docs",
+        action=argparse.BooleanOptionalAction,
+        help="write docs/performance.md; by default only a full run of everything does",
+    )
+    parser.add_argument("--again", action="store_true", help="measure nothing; write the last results anew")
+    options = parser.parse_args(words)
+    for name, known in (("sections", SECTIONS), ("subjects", {"ours": None, **CATALOGUE})):
+        asked = (getattr(options, name) or "").split(",")
+        unknown = [word for word in asked if word and word not in known]
+        if unknown:
+            parser.error(f"no {name} called {', '.join(unknown)}")
+    if options.docs is None:
+        options.docs = options.again or not (options.effort or options.sections or options.subjects)
+    options.effort = options.effort or "full"
+    return options
+
+
+def _measured(options: argparse.Namespace) -> Results:
+    sections = options.sections.split(",") if options.sections else list(SECTIONS)
+    keys = {FLOOR, *(options.subjects.split(",") if options.subjects else CATALOGUE)}
+    entries = [
+        entry
+        for entry in CATALOGUE.values()
+        if entry.key in keys or ("ours" in keys and entry.environment == OURS)
+    ]
+    results: Results = {"effort": options.effort}
+    start = time.monotonic()
     with running_bench(entries, EFFORTS[options.effort]) as bench:
         results["machine"] = description(bench.redis)
-        for section in options.sections.split(","):
-            start = time.monotonic()
-            print(section, file=sys.stderr)
+        results["peers"] = _peers(bench)
+        for section in sections:
+            print(f"{time.monotonic() - start:5.0f} s  {section}", file=sys.stderr)
             results[section] = SECTIONS[section](bench)
-            print(f"  {time.monotonic() - start:.1f} s", file=sys.stderr)
-    if options.json:
-        options.json.write_text(json.dumps(results, indent=1))
+        results["skipped"] = bench.skipped
+    results["seconds"] = time.monotonic() - start
+    return results
+
+
+def _peers(bench: Bench) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for environment in {entry.environment for entry in bench.entries if entry.is_peer}:
+        with bench.worker(environment) as worker:
+            found |= worker.ask("versions", packages=peer_packages(environment))
+    return found
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.5g}")
+    if isinstance(value, dict):
+        return {key: _rounded(each) for key, each in value.items()}
+    return [_rounded(each) for each in value] if isinstance(value, list) else value
+
+
+def _write(results: Results) -> None:
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    draw(results, PICTURES)
+    PAGE.write_text(filled(PAGE.read_text(), lambda name: block(name, results), set(BLOCKS)))
 
 
 if __name__ == "__main__":

@@ -92,3 +92,9 @@ def make(environment: str) -> None:
     bare = ("--no-deps", "--ignore-requires-python", *wanted.bare_packages)
     subprocess.run([python, *PIP, *bare], check=False)
     mark.write_text(stamp)
+
+
+def peer_packages(environment: str) -> list[str]:
+    """Return the names of what is installed in a peer environment."""
+    wanted = PEER_ENVIRONMENTS[environment]
+    return [package.partition("==")[0] for package in (*wanted.packages, *wanted.bare_packages)]

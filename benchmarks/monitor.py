@@ -35,7 +35,7 @@ def commands_during(url: str, action: Callable[[], object]) -> list[Seen]:
         lines.readline()
         action()
         marker.sendall(packed("ECHO", LAST_WORD))
-        seen = []
+        seen: list[Seen] = []
         for line in lines:
             found = _LINE.match(line.decode())
             if found is None:

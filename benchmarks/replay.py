@@ -1,7 +1,7 @@
 """Our own scripts, sent again by a bare socket: what they cost the server, whatever the client costs.
 
-The commands are not written here but taken from what a breaker really sends. What differs from one call to the
-next (a token, a number) is made to differ in the same way in each repetition.
+The commands are not written here but taken from what a breaker really sends. What differs from one call to
+the next (a token, a number) is made to differ in the same way in each repetition.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Pipeline:
             self._reader.feed(self._socket.recv(RECEIVED_BYTES))
             while (reply := self._reader.gets()) is not False:
                 if isinstance(reply, hiredis.ReplyError):
-                    raise RuntimeError(str(reply))
+                    raise RuntimeError(str(reply))  # noqa: TRY004 - it is an answer, not an argument
                 left -= 1
 
     def close(self) -> None:

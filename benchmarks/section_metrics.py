@@ -1,4 +1,4 @@
-"""What looking costs: `get_metrics()` beside a bare HGETALL, and all three breakers beside a pipeline of three."""
+"""What looking costs: `get_metrics()` beside a bare HGETALL, and all three beside a pipeline of three."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calls at a realistic pace: one, then a sleep. Caches are cold and the processor dozes, for everybody alike."""
+"""Calls at a realistic pace: a sleep before each. Caches are cold then, for everybody alike."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ WARM_UP_CALLS = 5
 
 
 def measure(bench: Bench) -> dict[str, Any]:
-    """Return, by gap in seconds and subject, what a call takes and its ratio to the bare call at that pace."""
+    """Return, by gap and subject, what a call takes and its ratio to the bare call at that pace."""
     effort = bench.effort
     with ExitStack() as stack:
         prepared = {}

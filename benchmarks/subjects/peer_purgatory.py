@@ -1,6 +1,4 @@
-"""purgatory: sync in memory, async over Redis. Its sync unit of work over Redis
-makes an asyncio client, and fails.
-"""
+"""purgatory: sync in memory, async over Redis. Its sync unit of work over Redis makes an asyncio client."""
 
 from __future__ import annotations
 

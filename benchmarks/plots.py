@@ -1,0 +1,144 @@
+"""The pictures of docs/performance.md."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from benchmarks.catalogue import CATALOGUE, PUSH_STALENESS_SECONDS, STALENESS_SECONDS
+from benchmarks.figures import Results
+from benchmarks.report_load import CALLS_PER_SECOND, PROCESSES_PER_POD, REFRESH, STRICT_CALL
+from benchmarks.scenario import Scenario
+
+OURS_COLOUR = "#0b7285"
+PEER_COLOUR = "#adb5bd"
+FLOOR_COLOUR = "#212529"
+INCHES_PER_BAR = 0.27
+
+
+def draw(results: Results, folder: Path) -> list[Path]:
+    """Draw what was measured into ``folder``; return the files."""
+    import matplotlib as mpl  # noqa: PLC0415 - only the full run draws
+
+    mpl.use("svg")
+    mpl.rcParams.update({"svg.hashsalt": "sharedbreaker", "font.size": 9, "svg.fonttype": "none"})
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = {"calls": _calls, "fleet": _fleet, "load": _load, "scale": _scale}
+    drawn = []
+    for section, picture in pictures.items():
+        if not results.get(section):
+            continue
+        figure = picture(results)
+        path = folder / f"{section}.svg"
+        figure.savefig(path, metadata={"Date": None, "Creator": None}, bbox_inches="tight")
+        drawn.append(path)
+    return drawn
+
+
+def _colour(key: str) -> str:
+    entry = CATALOGUE[key]
+    if not entry.is_breaker:
+        return FLOOR_COLOUR
+    return PEER_COLOUR if entry.is_peer else OURS_COLOUR
+
+
+def _new(rows: int, columns: int, width: float, height: float) -> Any:
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def _calls(results: Results) -> Any:
+    rows = results["calls"]["rows"]
+    figure, axes = _new(1, 3, 12, 1.2 + INCHES_PER_BAR * len(rows))
+    keys = sorted(rows, key=lambda key: -float(rows[key]["success"]["seconds"]["median"]))
+    for axis, scenario in zip(axes[0], Scenario, strict=True):
+        for place, key in enumerate(keys):
+            cell = rows[key].get(scenario.value)
+            if cell is None:
+                continue
+            seconds = cell["seconds"]
+            us = [seconds[name] * 1e6 for name in ("low", "median", "high")]
+            axis.barh(place, us[1], color=_colour(key), xerr=[[us[1] - us[0]], [us[2] - us[1]]])
+        axis.set_xscale("log")
+        axis.set_title(scenario.value)
+        axis.set_xlabel("microseconds a call")
+        labels = [CATALOGUE[key].label for key in keys] if axis is axes[0][0] else []
+        axis.set_yticks(range(len(keys)) if labels else [], labels)
+        axis.set_ylim(-0.6, len(keys) - 0.4)
+        axis.axvline(results["calls"]["floor_seconds"]["median"] * 1e6, color=FLOOR_COLOUR, linestyle=":")
+        axis.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _fleet(results: Results) -> Any:
+    figure, axes = _new(1, 1, 8, 5)
+    axis = axes[0][0]
+    for key, row in results["fleet"].items():
+        counts = sorted(int(processes) for processes in row)
+        calls = [row[str(processes)]["calls_per_second"]["median"] for processes in counts]
+        axis.plot(counts, calls, color=_colour(key), marker="o", markersize=3)
+        axis.annotate(
+            CATALOGUE[key].label,
+            (counts[-1], calls[-1]),
+            xytext=(5, -3),
+            textcoords="offset points",
+            fontsize=7,
+        )
+    axis.set_yscale("log")
+    axis.set_xscale("log", base=2)
+    axis.set_xticks(counts, [str(processes) for processes in counts])
+    axis.set_xlabel("processes, back to back")
+    axis.set_ylabel("calls a second")
+    axis.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _load(results: Results) -> Any:
+    figure, axes = _new(1, 1, 6, 3.5)
+    axis = axes[0][0]
+    rows = results["load"]["rows"]
+    for gap, style in ((0.01, "--"), (0.001, "-")):
+        chosen = [row for row in rows if row["gap"] == gap]
+        axis.plot(
+            [row["processes"] for row in chosen],
+            [row["scripts_per_second"] for row in chosen],
+            style,
+            color=OURS_COLOUR,
+            marker="o",
+            label=f"a call every {gap * 1000:.0f} ms",
+        )
+    axis.set_xlabel("processes")
+    axis.set_ylabel("scripts a second at the server")
+    axis.set_ylim(bottom=0)
+    if rows:
+        axis.legend(frameon=False)
+    axis.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _scale(results: Results) -> Any:
+    figure, axes = _new(1, 1, 6, 3.5)
+    axis = axes[0][0]
+    pods = [1, 10_000]
+    lines = []
+    if STRICT_CALL in results["scale"]:
+        cost = results["scale"][STRICT_CALL]["cpu_us"]["median"]
+        lines.append(("strict", PROCESSES_PER_POD * CALLS_PER_SECOND * cost / 1e6, "-"))
+    if REFRESH in results["scale"]:
+        cost = results["scale"][REFRESH]["cpu_us"]["median"]
+        for staleness, style in ((STALENESS_SECONDS, "--"), (PUSH_STALENESS_SECONDS, ":")):
+            lines.append(
+                (f"max_staleness {staleness:g} s", PROCESSES_PER_POD / staleness * cost / 1e6, style)
+            )
+    for label, cores_per_pod, style in lines:
+        axis.plot(pods, [each * cores_per_pod for each in pods], style, color=OURS_COLOUR, label=label)
+    axis.axhline(1, color=FLOOR_COLOUR, linewidth=0.8)
+    axis.set_xscale("log")
+    axis.set_yscale("log")
+    axis.set_xlabel(f"pods of {PROCESSES_PER_POD} processes, {CALLS_PER_SECOND} calls a second each")
+    axis.set_ylabel("cores of Redis")
+    axis.legend(frameon=False)
+    axis.spines[["top", "right"]].set_visible(False)
+    return figure
