@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
-import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib.metadata import distributions
 from pathlib import Path
 
@@ -47,7 +46,7 @@ class Others:
     """How much of a core everybody else used since this was made, as far as the kernel of this guest sees.
 
     Args:
-        own: ids of the processes that belong to the benchmark, this one aside.
+        own: ids of the processes that belong to what is measured, this one aside.
 
     """
 
@@ -60,27 +59,46 @@ class Others:
     @property
     def cores(self) -> float | None:
         """Cores that others kept busy; None where the system does not tell."""
-        if self._busy is None:
+        busy = _busy_seconds()
+        if self._busy is None or busy is None:
             return None
         passed = time.monotonic() - self._start
-        busy = (_busy_seconds() or 0.0) - self._busy
-        return max(0.0, (busy - (self._used_by_own() - self._used)) / passed)
+        return max(0.0, ((busy - self._busy) - (self._used_by_own() - self._used)) / passed)
 
     def _used_by_own(self) -> float:
         return sum(_used_seconds(pid) for pid in self._own)
 
 
 def _busy_seconds() -> float | None:
-    if sys.platform != "linux":
-        return None
-    fields = Path("/proc/stat").read_text().splitlines()[0].split()[1:]
-    user, nice, system, _idle, _wait, interrupts, soft_interrupts = map(int, fields[:7])
+    for path, seconds in _CLOCKS_OF_ALL.items():
+        try:
+            return seconds(Path(path).read_text())
+        except (OSError, StopIteration):
+            continue
+    return None
+
+
+def _from_cgroup_2(text: str) -> float:
+    return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("usage_usec")) / 1e6
+
+
+def _from_ticks(text: str) -> float:
+    user, nice, system, _idle, _wait, interrupts, soft_interrupts = map(int, text.split()[1:8])
     return (user + nice + system + interrupts + soft_interrupts) / TICKS_PER_SECOND
 
 
+_CLOCKS_OF_ALL: dict[str, Callable[[str], float]] = {
+    "/sys/fs/cgroup/cpuacct/cpuacct.usage": lambda text: int(text) / 1e9,
+    "/sys/fs/cgroup/cpu.stat": _from_cgroup_2,
+    "/proc/stat": _from_ticks,
+}
+"""Where a Linux tells how long all its processors were busy, the finest first."""
+
+
 def _used_seconds(pid: int) -> float:
+    tasks = Path(f"/proc/{pid}/task")
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
+        # By thread: the file of the process speaks of its first thread alone.
+        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks.iterdir()) / 1e9
+    except (OSError, ValueError, IndexError):
         return 0.0
-    return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND

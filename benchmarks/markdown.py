@@ -27,6 +27,8 @@ def spread_us(spread: dict[str, float]) -> str:
 def ratio(spread: dict[str, float]) -> str:
     """Return the median of a ratio."""
     value = spread["median"]
+    if value < 0.1:
+        return f"{value:.2g}"
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ from benchmarks.report_load import CALLS_PER_SECOND, PROCESSES_PER_POD, REFRESH,
 from benchmarks.scenario import Scenario
 
 OURS_COLOUR = "#0b7285"
-PEER_COLOUR = "#adb5bd"
+PEER_COLOUR = "#868e96"
 FLOOR_COLOUR = "#212529"
 INCHES_PER_BAR = 0.27
+DECADES_PER_LABEL = 0.06
 
 
 def draw(results: Results, folder: Path) -> list[Path]:
@@ -75,16 +77,15 @@ def _calls(results: Results) -> Any:
 def _fleet(results: Results) -> Any:
     figure, axes = _new(1, 1, 8, 5)
     axis = axes[0][0]
-    for key, row in results["fleet"].items():
-        counts = sorted(int(processes) for processes in row)
+    counts = sorted({int(processes) for row in results["fleet"].values() for processes in row})
+    lowest = -math.inf
+    for key, row in sorted(results["fleet"].items(), key=lambda pair: _at_most(pair[1], counts)):
         calls = [row[str(processes)]["calls_per_second"]["median"] for processes in counts]
         axis.plot(counts, calls, color=_colour(key), marker="o", markersize=3)
-        axis.annotate(
-            CATALOGUE[key].label,
-            (counts[-1], calls[-1]),
-            xytext=(5, -3),
-            textcoords="offset points",
-            fontsize=7,
+        # Labels that would lie on each other move up.
+        lowest = max(math.log10(calls[-1]), lowest + DECADES_PER_LABEL)
+        axis.text(
+            counts[-1] * 1.1, 10**lowest, CATALOGUE[key].label, fontsize=7, va="center", color=_colour(key)
         )
     axis.set_yscale("log")
     axis.set_xscale("log", base=2)
@@ -93,6 +94,10 @@ def _fleet(results: Results) -> Any:
     axis.set_ylabel("calls a second")
     axis.spines[["top", "right"]].set_visible(False)
     return figure
+
+
+def _at_most(row: dict[str, Any], counts: list[int]) -> float:
+    return float(row[str(counts[-1])]["calls_per_second"]["median"])
 
 
 def _load(results: Results) -> Any:

@@ -25,7 +25,7 @@ def marks_table(results: Results) -> str:
 def machine_table(results: Results) -> str:
     """Return the machine, and the versions of everything."""
     lines = list(results["machine"].items())
-    lines += [(name, version) for name, version in results.get("peers", {}).items()]
+    lines += [(name, of) for name, of in results["peers"].items() if name not in results["machine"]]
     return table(["", ""], lines)
 
 
@@ -35,9 +35,9 @@ def rounds_line(results: Results) -> str:
     floor = calls["rows"][FLOOR]["success"]["seconds"]
     others = calls["cores_of_others"]
     return (
-        f"{calls['rounds']} rounds, of which {calls['rounds_counted']} count; others used "
-        f"{percent(others['median'])} of a core meanwhile (quartiles {percent(others['low'])} and "
-        f"{percent(others['high'])}). The floor took {us(floor['median'])} us "
+        f"{calls['rounds']} rounds. Others left the machine alone beside {percent(calls['calm_share'])} of the "
+        f"blocks, and used {percent(others['median'])} of a core in the median (quartiles "
+        f"{percent(others['low'])} and {percent(others['high'])}). The floor took {us(floor['median'])} us "
         f"({us(floor['low'])}-{us(floor['high'])})."
     )
 

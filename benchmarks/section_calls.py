@@ -19,10 +19,10 @@ def measure(bench: Bench) -> dict[str, Any]:
         rounds = measured_rounds(bench, blocks)
         rows: dict[str, dict[str, Any]] = {}
         for block in blocks:
-            seconds = rounds.seconds(block)
+            seconds = block.seconds_per_call
             cell: dict[str, Any] = {
                 "seconds": spread(seconds).as_dict(),
-                "ratio": ratios(seconds, rounds.calm_floors).as_dict(),
+                "ratio": ratios(seconds, rounds.floors).as_dict(),
                 "rounds": seconds,
             }
             if block.entry.speaks:
@@ -30,8 +30,8 @@ def measure(bench: Bench) -> dict[str, Any]:
             rows.setdefault(block.entry.key, {})[block.scenario.value] = cell
         return {
             "rows": rows,
-            "floor_seconds": spread(rounds.calm_floors).as_dict(),
+            "floor_seconds": spread(rounds.floors).as_dict(),
             "rounds": len(rounds.floors),
-            "rounds_counted": len(rounds.calm),
+            "calm_share": rounds.calm_share,
             "cores_of_others": spread(rounds.cores_of_others).as_dict(),
         }

@@ -12,6 +12,7 @@ from benchmarks.catalogue import (
     ASYNC_STRICT,
     BARE,
     BARE_ASYNC,
+    CATALOGUE,
     CIRCUITBREAKER,
     FLOOR,
     PYBREAKER_MEMORY,
@@ -55,7 +56,7 @@ def measure(bench: Bench) -> dict[str, Any]:
             key: {
                 "seconds": spread([each for block in blocks for each in block]).as_dict(),
                 "p99": percentile([each for block in blocks for each in block], 99),
-                **_ratios(blocks, rows),
+                **_ratios(key, rows),
             }
             for key, blocks in rows.items()
         }
@@ -63,10 +64,13 @@ def measure(bench: Bench) -> dict[str, Any]:
     }
 
 
-def _ratios(blocks: list[list[float]], rows: dict[str, list[list[float]]]) -> dict[str, Any]:
-    medians = [spread(block).median for block in blocks]
+def _ratios(key: str, rows: dict[str, list[list[float]]]) -> dict[str, Any]:
+    bare = BARE_ASYNC if CATALOGUE[key].is_async else BARE
+    medians = {
+        name: [spread(block).median for block in rows[name]] for name in (key, bare, FLOOR) if name in rows
+    }
     return {
-        f"to_{anchor}": ratios(medians, [spread(block).median for block in rows[anchor]]).as_dict()
-        for anchor in (BARE, FLOOR)
-        if anchor in rows
+        f"to_{name}": ratios(medians[key], medians[anchor]).as_dict()
+        for name, anchor in ((BARE, bare), (FLOOR, FLOOR))
+        if anchor in medians
     }

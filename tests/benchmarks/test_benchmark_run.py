@@ -47,7 +47,7 @@ def test_every_round_measured_every_subject(run: tuple[dict[str, Any], str]) -> 
     calls = run[0]["calls"]
     lengths = {len(cell["rounds"]) for row in calls["rows"].values() for cell in row.values()}
 
-    assert lengths == {calls["rounds_counted"]}
+    assert lengths == {calls["rounds"]}
     assert calls["rows"]["floor"]["success"]["ratio"]["median"] == 1
 
 
@@ -80,6 +80,7 @@ from pathlib import Path
 from benchmarks.page import filled
 from benchmarks.report import BLOCKS
 page = Path("docs/performance.md").read_text()
+print(len(BLOCKS))
 print(filled(filled(page, lambda name: "old", set(BLOCKS)), lambda name: f"made {name}.", set(BLOCKS)))
 """
 
@@ -93,7 +94,7 @@ def test_only_the_blocks_of_the_page_are_made_anew() -> None:
     asked = re.findall(r"<!-- bench: ([\w-]+) -->", page)
 
     assert re.findall(r"^made ([\w-]+)\.$", made, re.MULTILINE) == asked
-    assert len(asked) == len(set(asked))
+    assert len(asked) == len(set(asked)) == int(made.splitlines()[0])
     assert "\nold\n" not in made
     prose = re.compile(r"(?<=-->\n).*?(?=<!-- bench ends)", re.DOTALL)
-    assert prose.sub("", made).strip() == prose.sub("", page).strip()
+    assert prose.sub("", made.partition("\n")[2]).strip() == prose.sub("", page).strip()
