@@ -290,7 +290,7 @@ def _sizes(figures: Figures) -> Iterator[Line]:
     yield (
         "Redis, per idle breaker (events aside)",
         "< 3072 bytes",
-        at_most(memory("hash", "leases"), 3071, "bytes"),
+        at_most(memory("idle"), 3071, "bytes"),
     )
     yield "Redis, per call in flight", "< 150 bytes", at_most(memory("in_flight_1000"), 149.9, "bytes")
     yield "in the process, per breaker", "< 20480 bytes", at_most(memory("in_process"), 20479, "bytes")

@@ -7,6 +7,7 @@ the next (a token, a number) is made to differ in the same way in each repetitio
 from __future__ import annotations
 
 import socket
+from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import count, islice
 
@@ -20,7 +21,7 @@ from benchmarks.scenario import SkippedSubjectError
 CAPTURED_CALLS = 4
 COUNTER_CHARACTERS = 8
 RECEIVED_BYTES = 1 << 16
-FIRST_REPETITION = 1 << 20
+FIRST_REPETITION = 1 << 16
 """Far beyond the numbers that the captured calls were given."""
 
 Words = tuple[str, ...]
@@ -54,25 +55,39 @@ class Recording:
     def _varied(self, step: int, number: int) -> Words:
         before, last = self._calls[-2][step], self._calls[-1][step]
         return tuple(
-            word if word == other else _counted(word, number)
-            for other, word in zip(before, last, strict=True)
+            word if word == earlier else _counted(earlier, word, number)
+            for earlier, word in zip(before, last, strict=True)
         )
 
 
-def _counted(word: str, number: int) -> str:
-    if word.isdigit():
-        return str(int(word) + number)
-    return word[:-COUNTER_CHARACTERS] + f"{number:0{COUNTER_CHARACTERS}x}"
+def _counted(earlier: str, word: str, number: int) -> str:
+    """Return ``word`` as it would be so many calls later: its last digits count on as they did before."""
+    head, tail = word[:-COUNTER_CHARACTERS], word[-COUNTER_CHARACTERS:]
+    base = 10 if word.isdigit() else 16
+    stride = max(1, int(tail, base) - int(earlier[-COUNTER_CHARACTERS:], base))
+    counted = int(tail, base) + number * stride
+    digits = f"{counted:0{len(tail)}d}" if base == 10 else f"{counted:0{len(tail)}x}"
+    return head + digits[-len(tail) :]
 
 
 def recorded(bench: Bench, call: Callable[[], object]) -> Recording:
-    """Let ``call`` happen a few times and record the scripts that it sends."""
+    """Let ``call`` happen a few times and record the scripts that each sends."""
     call()
-    calls = []
-    for _ in range(CAPTURED_CALLS):
-        seen = commands_during(bench.server.url, call)
-        calls.append([command.words for command in seen if command.is_script and not command.is_in_script])
-    return Recording(calls)
+    return Recording([_scripts_during(bench, call) for _ in range(CAPTURED_CALLS)])
+
+
+def recorded_apart(bench: Bench, calls: Callable[[], object]) -> Recording:
+    """Record the script that most of ``calls`` send, whether they or something behind them sends it."""
+    seen = _scripts_during(bench, calls)
+    most = Counter(words[1] for words in seen).most_common(1)
+    if not most or most[0][1] < 2:
+        raise SkippedSubjectError("its calls sent no script twice")
+    return Recording([[words] for words in seen if words[1] == most[0][0]])
+
+
+def _scripts_during(bench: Bench, action: Callable[[], object]) -> list[Words]:
+    seen = commands_during(bench.server.url, action)
+    return [command.words for command in seen if command.is_script and not command.is_in_script]
 
 
 class Pipeline:

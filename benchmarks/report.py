@@ -8,7 +8,7 @@ from benchmarks import report_calls, report_load
 from benchmarks.catalogue import CATALOGUE, FLOOR
 from benchmarks.environments import NOT_MEASURED
 from benchmarks.figures import Results
-from benchmarks.markdown import percent, ratio, table, us
+from benchmarks.markdown import percent, ratio, spread_us, table, us
 from benchmarks.marks import marks
 
 MISSING = "Not measured in this run."
@@ -34,11 +34,11 @@ def rounds_line(results: Results) -> str:
     calls = results["calls"]
     floor = calls["rows"][FLOOR]["success"]["seconds"]
     others = calls["cores_of_others"]
+    alone = percent(calls["calm_share"])
+    low, median, high = (percent(others[name]) for name in ("low", "median", "high"))
     return (
-        f"{calls['rounds']} rounds. Others left the machine alone beside {percent(calls['calm_share'])} of the "
-        f"blocks, and used {percent(others['median'])} of a core in the median (quartiles "
-        f"{percent(others['low'])} and {percent(others['high'])}). The floor took {us(floor['median'])} us "
-        f"({us(floor['low'])}-{us(floor['high'])})."
+        f"{calls['rounds']} rounds. Others left the machine alone beside {alone} of the blocks, and used "
+        f"{median} of a core in the median (quartiles {low} and {high}). The floor took {spread_us(floor)} us."
     )
 
 
@@ -63,7 +63,7 @@ def sizes_table(results: Results) -> str:
         lines.append(
             (
                 CATALOGUE[key].label,
-                str(row["hash"] + row["leases"]),
+                str(row["idle"]),
                 str(row["events"]),
                 *flights,
                 f"{row['in_process']:,.0f}",

@@ -33,23 +33,23 @@ def _in_redis(bench: Bench, entry: Entry) -> dict[str, Any]:
             target = bench.prepare(worker, entry, scenario, name)
             worker.ask("run", target=target, calls=20)
     key = f"sharedbreaker:{{{name}}}"
+    events = f"{key}:events"
+    keys = [found for found in bench.redis.scan_iter(match=f"{key}*") if found != events]
     row: dict[str, Any] = {
-        "hash": _usage(bench, key),
-        "leases": _usage(bench, f"{key}:leases"),
-        "events": _usage(bench, f"{key}:events"),
+        "idle": sum(_usage(bench, found) for found in keys),
+        "events": _usage(bench, events),
     }
-    if not entry.is_async:
-        for calls in IN_FLIGHT:
-            with bench.worker(entry.environment) as worker:
-                before = _usage(bench, f"{key}:leases")
-                left = worker.ask(
-                    "measure",
-                    function="section_memory:admit_and_leave",
-                    arguments={"url": bench.server.url, "name": f"{name}-{calls}", "calls": calls},
-                )
-            row[f"in_flight_{calls}"] = (
-                _usage(bench, f"sharedbreaker:{{{name}-{calls}}}:leases") - before
-            ) / left
+    if entry.key != STRICT:
+        return row
+    for calls in IN_FLIGHT:
+        flying = f"{name}-{calls}"
+        with bench.worker(entry.environment) as worker:
+            worker.ask(
+                "measure",
+                function="section_memory:admit_and_leave",
+                arguments={"url": bench.server.url, "name": flying, "calls": calls},
+            )
+        row[f"in_flight_{calls}"] = _usage(bench, f"sharedbreaker:{{{flying}}}:leases") / calls
     return row
 
 
@@ -57,14 +57,13 @@ def _usage(bench: Bench, key: str) -> int:
     return int(bench.redis.memory_usage(key, samples=0) or 0)
 
 
-def admit_and_leave(url: str, name: str, calls: int) -> int:
+def admit_and_leave(url: str, name: str, calls: int) -> None:
     """Admit so many calls that never end. Runs in a worker."""
     from sharedbreaker import CircuitBreaker  # noqa: PLC0415
 
     breaker = CircuitBreaker(name=name, redis=url)
     for _ in range(calls):
         breaker.admit()
-    return calls
 
 
 def _in_process(bench: Bench, entry: Entry) -> float:

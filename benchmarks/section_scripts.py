@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import random
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 from benchmarks.bench import Bench
 from benchmarks.catalogue import STALE, STALENESS_SECONDS, STRICT, Entry
 from benchmarks.floor import ONE_FIELD_SCRIPT, SCRIPT, packed
-from benchmarks.replay import Pipeline, Recording, recorded, steps_of
+from benchmarks.replay import Pipeline, Recording, recorded, recorded_apart, steps_of
 from benchmarks.scenario import Scenario, SkippedSubjectError
 from benchmarks.server_counts import totals
 from benchmarks.statistic import ratios, spread
@@ -29,6 +30,7 @@ KINDS = (
     (STRICT, Scenario.REJECTION, ("admit, open",)),
 )
 REFRESH = "refresh a view"
+REFRESHES = 5
 
 
 def recordings(bench: Bench, stack: ExitStack) -> dict[str, tuple[Recording, tuple[str, ...]]]:
@@ -38,23 +40,24 @@ def recordings(bench: Bench, stack: ExitStack) -> dict[str, tuple[Recording, tup
         for entry in bench.chosen(key):
             found[f"{key} {scenario.value}"] = (recording(bench, stack, entry, scenario), steps)
     for entry in bench.chosen(STALE):
+        worker = stack.enter_context(bench.worker(entry.environment))
         try:
-            # A call that comes after the view ran out.
-            refreshing = recording(bench, stack, entry, Scenario.SUCCESS, gap=STALENESS_SECONDS * 1.2)
+            target = bench.prepare(worker, entry, Scenario.SUCCESS)
+            # Each call comes after the view ran out.
+            gap = STALENESS_SECONDS * 1.2
+            calls = partial(worker.ask, "pace", target=target, calls=REFRESHES, gap=gap)
+            calls()
+            found[STALE] = (recorded_apart(bench, calls), (REFRESH,))
         except SkippedSubjectError as why:
             bench.skip(entry, why)
-        else:
-            found[STALE] = (refreshing, (REFRESH,))
     return found
 
 
-def recording(
-    bench: Bench, stack: ExitStack, entry: Entry, scenario: Scenario, gap: float = 0.0
-) -> Recording:
-    """Record a subject's calls, ``gap`` seconds apart."""
+def recording(bench: Bench, stack: ExitStack, entry: Entry, scenario: Scenario) -> Recording:
+    """Record a subject's calls."""
     worker = stack.enter_context(bench.worker(entry.environment))
     target = bench.prepare(worker, entry, scenario)
-    return recorded(bench, lambda: worker.ask("pace", target=target, calls=1, gap=gap))
+    return recorded(bench, partial(worker.ask, "run", target=target, calls=1))
 
 
 def measure(bench: Bench) -> dict[str, Any]:
