@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -45,11 +44,6 @@ def whole(value: float) -> str:
 def percent(share: float) -> str:
     """Return a share as a percentage."""
     value = share * 100
-    return f"{value:.0f} %" if value >= 10 else f"{value:.2g} %"
-
-
-def median(cell: dict[str, Any], *path: str) -> float:
-    """Return the median that lies under ``path``."""
-    for step in path:
-        cell = cell[step]
-    return float(cell["median"])
+    if value < 0.05:
+        return "0 %"
+    return f"{value:.0f} %" if value >= 10 else f"{value:.1f} %"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 from collections import Counter
 from collections.abc import Callable, Iterator
-from itertools import count, islice
+from itertools import count, islice, pairwise
 
 import hiredis
 
@@ -77,12 +77,21 @@ def recorded(bench: Bench, call: Callable[[], object]) -> Recording:
 
 
 def recorded_apart(bench: Bench, calls: Callable[[], object]) -> Recording:
-    """Record the script that most of ``calls`` send, whether they or something behind them sends it."""
+    """Record the script that most of ``calls`` send, whether they or something behind them sends it.
+
+    Of two that follow each other, so that what one says of the other is repeated too.
+    """
     seen = _scripts_during(bench, calls)
     most = Counter(words[1] for words in seen).most_common(1)
-    if not most or most[0][1] < 2:
-        raise SkippedSubjectError("its calls sent no script twice")
-    return Recording([[words] for words in seen if words[1] == most[0][0]])
+    sent = [words for words in seen if words[1] == most[0][0]]
+    alike = [pair for pair in pairwise(sent) if _filled(pair[0]) == _filled(pair[1])]
+    if not alike:
+        raise SkippedSubjectError("its calls sent no script twice in the same way")
+    return Recording([[words] for words in max(alike, key=lambda pair: sum(_filled(pair[0])))])
+
+
+def _filled(words: Words) -> list[bool]:
+    return [bool(word) for word in words]
 
 
 def _scripts_during(bench: Bench, action: Callable[[], object]) -> list[Words]:

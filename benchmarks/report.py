@@ -38,7 +38,8 @@ def rounds_line(results: Results) -> str:
     low, median, high = (percent(others[name]) for name in ("low", "median", "high"))
     return (
         f"{calls['rounds']} rounds. Others left the machine alone beside {alone} of the blocks, and used "
-        f"{median} of a core in the median (quartiles {low} and {high}). The floor took {spread_us(floor)} us."
+        f"{median} of a core in the median (quartiles {low} and {high}). "
+        f"The floor took {spread_us(floor)} us."
     )
 
 

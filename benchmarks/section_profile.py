@@ -5,6 +5,7 @@ A sample names the Python function that is on top; what it calls in C, a socket'
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
@@ -17,6 +18,12 @@ from benchmarks.bench import Bench
 from benchmarks.catalogue import ASYNC_STRICT, STALE, STRICT
 from benchmarks.scenario import Scenario, SkippedSubjectError
 
+PROFILED = (
+    (STRICT, Scenario.SUCCESS),
+    (STALE, Scenario.SUCCESS),
+    (STALE, Scenario.FAILURE),
+    (ASYNC_STRICT, Scenario.SUCCESS),
+)
 SAMPLE_SECONDS = 0.0005
 BLOCK = 200
 LINES = 16
@@ -28,31 +35,33 @@ def measure(bench: Bench) -> dict[str, str]:
     """Return a table as text for each of our subjects, by its label."""
     seconds = max(SHORTEST_SECONDS, LONGEST_SECONDS * min(1.0, bench.effort.rounds / 20))
     tables = {}
-    for entry in bench.chosen(STRICT, STALE, ASYNC_STRICT):
-        try:
-            with bench.worker(entry.environment) as worker:
-                tables[f"{entry.label}, success"] = worker.ask(
-                    "measure",
-                    function="section_profile:sampled",
-                    arguments={
-                        "adapter": entry.adapter,
-                        "url": bench.url_for(entry),
-                        "options": entry.options,
-                        "seconds": seconds,
-                    },
-                )
-        except SkippedSubjectError as why:
-            bench.skip(entry, why)
+    for key, scenario in PROFILED:
+        for entry in bench.chosen(key):
+            try:
+                with bench.worker(entry.environment) as worker:
+                    tables[f"{entry.label}, {scenario.value}"] = worker.ask(
+                        "measure",
+                        function="section_profile:sampled",
+                        arguments={
+                            "adapter": entry.adapter,
+                            "scenario": scenario.value,
+                            "url": bench.url_for(entry),
+                            "options": entry.options,
+                            "seconds": seconds,
+                        },
+                    )
+            except SkippedSubjectError as why:
+                bench.skip(entry, why)
     return tables
 
 
-def sampled(adapter: str, url: str, options: dict[str, Any], seconds: float) -> str:
+def sampled(adapter: str, scenario: str, url: str, options: dict[str, Any], seconds: float) -> str:
     """Run calls for so long and say in which functions they were. Runs in a worker."""
     from benchmarks.worker import Worker  # noqa: PLC0415
 
     worker = Worker()
-    scenario = Scenario.SUCCESS.value
-    worker.prepare("it", adapter=adapter, scenario=scenario, url=url, name="profiled", options=options)
+    name = f"profiled-{os.getpid()}-{scenario}"
+    worker.prepare("it", adapter=adapter, scenario=scenario, url=url, name=name, options=options)
     worker.run("it", BLOCK)
     seen: Counter[str] = Counter()
 

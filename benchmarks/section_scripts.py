@@ -30,7 +30,8 @@ KINDS = (
     (STRICT, Scenario.REJECTION, ("admit, open",)),
 )
 REFRESH = "refresh a view"
-REFRESHES = 5
+REFRESHES = 6
+CALLS_PER_REFRESH = 5
 
 
 def recordings(bench: Bench, stack: ExitStack) -> dict[str, tuple[Recording, tuple[str, ...]]]:
@@ -43,9 +44,9 @@ def recordings(bench: Bench, stack: ExitStack) -> dict[str, tuple[Recording, tup
         worker = stack.enter_context(bench.worker(entry.environment))
         try:
             target = bench.prepare(worker, entry, Scenario.SUCCESS)
-            # Each call comes after the view ran out.
-            gap = STALENESS_SECONDS * 1.2
-            calls = partial(worker.ask, "pace", target=target, calls=REFRESHES, gap=gap)
+            gap = STALENESS_SECONDS / CALLS_PER_REFRESH
+            number = REFRESHES * CALLS_PER_REFRESH
+            calls = partial(worker.ask, "pace", target=target, calls=number, gap=gap)
             calls()
             found[STALE] = (recorded_apart(bench, calls), (REFRESH,))
         except SkippedSubjectError as why:
