@@ -10,21 +10,17 @@ from __future__ import annotations
 import random
 import statistics
 import sys
-import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 
 from benchmarks.bench import Bench
 from benchmarks.catalogue import FLOOR, Entry
-from benchmarks.machine import Others
+from benchmarks.gate import CALM_CORES, Gate
 from benchmarks.scenario import Scenario, SkippedSubjectError
 from benchmarks.worker_process import WorkerError, WorkerProcess
 
 FLOOR_BLOCKS = 3
-CALM_CORES = 0.06
-"""Others may use so much of a core beside a block that counts as calm."""
-MOST_TRIES = 4
-REST_SECONDS = 0.05
 
 
 @dataclass
@@ -79,44 +75,18 @@ def prepare_blocks(bench: Bench, stack: ExitStack, scenarios: tuple[Scenario, ..
     return blocks
 
 
-class Gate:
-    """Runs blocks while others leave the machine alone; again, where they did not, as long as patience lasts.
-
-    Args:
-        tries: blocks that may be run again in all.
-
-    """
-
-    def __init__(self, bench: Bench, tries: int) -> None:
-        self._bench = bench
-        self._left = tries
-
-    def run(self, block: Block) -> tuple[float, float]:
-        """Return seconds per call, and the cores that others used beside it: of the calmest try."""
-        tried = []
-        for _ in range(MOST_TRIES):
-            others = Others([self._bench.server.pid, block.worker.pid])
-            nanoseconds = block.worker.ask("run", target=block.target, calls=block.calls)
-            cores = others.cores or 0.0
-            tried.append((cores, nanoseconds / block.calls / 1e9))
-            if cores <= CALM_CORES or self._left <= 0:
-                break
-            self._left -= 1
-            time.sleep(REST_SECONDS)
-        cores, seconds = min(tried)
-        return seconds, cores
-
-
 def measured_rounds(bench: Bench, blocks: list[Block]) -> Rounds:
     """Run the rounds."""
     dice = random.Random(20)
     floor = next(block for block in blocks if block.entry.key == FLOOR)
     result = Rounds(blocks, [], [])
-    gate = Gate(bench, tries=len(blocks) * bench.effort.rounds // 4)
+    gate = Gate(bench, len(blocks) * bench.effort.rounds // 4)
     for number in range(bench.effort.rounds):
         floors: list[float] = []
         for block in dice.sample([*blocks, *[floor] * (FLOOR_BLOCKS - 1)], len(blocks) + FLOOR_BLOCKS - 1):
-            seconds, cores = gate.run(block)
+            run = partial(block.worker.ask, "run", target=block.target, calls=block.calls)
+            nanoseconds, cores = gate.calmest([block.worker.pid], run)
+            seconds = nanoseconds / block.calls / 1e9
             (floors if block is floor else block.seconds_per_call).append(seconds)
             result.cores_of_others.append(cores)
         result.floors.append(statistics.median(floors))

@@ -6,10 +6,12 @@ import random
 import sys
 import time
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 from benchmarks.bench import Bench
 from benchmarks.catalogue import Entry
+from benchmarks.gate import Gate
 from benchmarks.scenario import Scenario, SkippedSubjectError
 from benchmarks.server_counts import totals
 from benchmarks.statistic import spread
@@ -43,10 +45,15 @@ def measure(bench: Bench) -> dict[str, Any]:
                 bench.skip(entry, str(error))
         cells: dict[str, dict[str, list[dict[str, float]]]] = {}
         dice = random.Random(20)
+        gate = Gate(bench, len(prepared) * len(effort.process_counts) * effort.fleet_rounds // 4)
         for number in range(effort.fleet_rounds):
             pairs = [(key, processes) for key in prepared for processes in effort.process_counts]
             for key, processes in dice.sample(pairs, len(pairs)):
-                cell = _cell(bench, prepared[key][:processes], effort.fleet_seconds)
+                members = prepared[key][:processes]
+                cell, _ = gate.calmest(
+                    [worker.pid for worker, _ in members],
+                    partial(_cell, bench, members, effort.fleet_seconds),
+                )
                 cells.setdefault(key, {}).setdefault(str(processes), []).append(cell)
             print(f"\r  round {number + 1} of {effort.fleet_rounds}", end="", file=sys.stderr)
         print(file=sys.stderr)

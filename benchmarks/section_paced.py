@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 from benchmarks.bench import Bench
@@ -21,6 +22,7 @@ from benchmarks.catalogue import (
     STALE_PUSH,
     STRICT,
 )
+from benchmarks.gate import Gate
 from benchmarks.scenario import Scenario, SkippedSubjectError
 from benchmarks.statistic import percentile, ratios, spread
 
@@ -44,12 +46,14 @@ def measure(bench: Bench) -> dict[str, Any]:
                 bench.skip(entry, why)
         taken: dict[float, dict[str, list[list[float]]]] = {gap: {} for gap in effort.paced_calls}
         dice = random.Random(20)
+        gate = Gate(bench, len(prepared) * len(effort.paced_calls) * effort.paced_rounds // 4)
         for _ in range(effort.paced_rounds):
             pairs = [(gap, key) for gap in effort.paced_calls for key in prepared]
             for gap, key in dice.sample(pairs, len(pairs)):
                 worker, target = prepared[key]
                 worker.ask("pace", target=target, calls=WARM_UP_CALLS, gap=0.0)
-                nanoseconds = worker.ask("pace", target=target, calls=effort.paced_calls[gap], gap=gap)
+                pace = partial(worker.ask, "pace", target=target, calls=effort.paced_calls[gap], gap=gap)
+                nanoseconds, _ = gate.calmest([worker.pid], pace)
                 taken[gap].setdefault(key, []).append([each / 1e9 for each in nanoseconds])
     return {
         str(gap): {
