@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -85,6 +86,14 @@ TINY = Effort(
 )
 
 
+NAMES = re.compile(r"bench-\d{6}")
+
+
+def name_of(target: str) -> str:
+    """Return the name of the breaker that a target has, where it was given none."""
+    return f"bench-{int(target):06d}"
+
+
 class Bench:
     """One run: the server, the effort, the subjects that were asked for."""
 
@@ -142,10 +151,15 @@ class Bench:
             adapter=entry.adapter,
             scenario=scenario.value,
             url=self.url_for(entry),
-            name=name or f"bench-{number}",
+            name=name or name_of(str(number)),
             options=entry.options,
         )
         return str(number)
+
+    def is_of_another(self, words: tuple[str, ...], target: str) -> bool:
+        """Return whether a command is about another target than this."""
+        named = NAMES.findall(" ".join(words))
+        return bool(named) and name_of(target) not in named
 
     def skip(self, entry: Entry, why: SkippedSubjectError | str) -> None:
         """Note why a subject is not in the tables."""

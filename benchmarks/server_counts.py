@@ -29,23 +29,30 @@ class Counts:
 
 
 def counted(bench: Bench, block: Block, calls: int = CALLS) -> Counts:
-    """Run a prepared block so many times and count."""
+    """Run a prepared block so many times and count.
+
+    What other breakers send meanwhile, which hold something back, is theirs.
+    """
     redis = bench.redis
-    before = totals(redis)
-    nothing = totals(redis)
-    block.worker.ask("run", target=block.target, calls=calls)
-    after = totals(redis)
-    reads = (after.reads - nothing.reads) - (nothing.reads - before.reads)
-    seen = commands_during(
-        bench.server.url, lambda: block.worker.ask("run", target=block.target, calls=calls)
-    )
-    inner = sum(command.is_in_script for command in seen)
+    at: list[Totals] = []
+
+    def run() -> None:
+        at.extend((totals(redis), totals(redis)))
+        block.worker.ask("run", target=block.target, calls=calls)
+        at.append(totals(redis))
+
+    seen = [command for command in commands_during(bench.server.url, run) if command.words[0] != "INFO"]
+    own = [command for command in seen if not bench.is_of_another(command.words, block.target)]
+    sent = [command for command in own if not command.is_in_script]
+    of_others = sum(not command.is_in_script for command in seen) - len(sent)
+    before, nothing, after = at
+    reads = (after.reads - nothing.reads) - (nothing.reads - before.reads) - of_others
     return Counts(
         round_trips=max(0, reads) / calls,
-        commands=(len(seen) - inner) / calls,
-        commands_in_scripts=inner / calls,
-        scripts=(after.scripts - before.scripts) / calls,
-        script_us=(after.script_us - before.script_us) / calls,
+        commands=len(sent) / calls,
+        commands_in_scripts=(len(own) - len(sent)) / calls,
+        scripts=sum(command.is_script for command in sent) / calls,
+        script_us=(after.script_us - nothing.script_us) / calls,
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -73,28 +72,3 @@ def test_every_mark_is_printed(run: tuple[dict[str, Any], str]) -> None:
     assert any(line.startswith("strict, closed, success: scripts ") and "  met  " in line for line in lines)
     assert any("not measured  section imports was not run" in line for line in lines)
     assert lines[-1].endswith("not measured")
-
-
-FILL = """
-from pathlib import Path
-from benchmarks.page import filled
-from benchmarks.report import BLOCKS
-page = Path("docs/performance.md").read_text()
-print(len(BLOCKS))
-print(filled(filled(page, lambda name: "old", set(BLOCKS)), lambda name: f"made {name}.", set(BLOCKS)))
-"""
-
-
-def test_only_the_blocks_of_the_page_are_made_anew() -> None:
-    """docs/performance.md asks for every block that is made and for no other, and its prose stays."""
-    page = (ROOT / "docs" / "performance.md").read_text()
-    made = subprocess.run(
-        [sys.executable, "-c", FILL], cwd=ROOT, check=True, capture_output=True, text=True
-    ).stdout
-    asked = re.findall(r"<!-- bench: ([\w-]+) -->", page)
-
-    assert re.findall(r"^made ([\w-]+)\.$", made, re.MULTILINE) == asked
-    assert len(asked) == len(set(asked)) == int(made.splitlines()[0])
-    assert "\nold\n" not in made
-    prose = re.compile(r"(?<=-->\n).*?(?=<!-- bench ends)", re.DOTALL)
-    assert prose.sub("", made.partition("\n")[2]).strip() == prose.sub("", page).strip()
