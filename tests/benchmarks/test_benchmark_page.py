@@ -31,5 +31,5 @@ def test_only_the_blocks_are_made_anew() -> None:
 
 def test_a_block_that_nobody_makes_is_refused() -> None:
     """A typo in a marker is told, with the names that there are."""
-    with pytest.raises(UnknownBlockError, match="'mraks'; there are .*marks"):
+    with pytest.raises(UnknownBlockError, match=r"'mraks'; there are .*marks"):
         filled("<!-- bench: mraks -->\n<!-- bench ends -->", str, {"marks"})
