@@ -70,18 +70,18 @@ def _counted(earlier: str, word: str, number: int) -> str:
     return head + digits[-len(tail) :]
 
 
-def recorded(bench: Bench, call: Callable[[], object]) -> Recording:
-    """Let ``call`` happen a few times and record the scripts that each sends."""
+def recorded(bench: Bench, target: str, call: Callable[[], object]) -> Recording:
+    """Let ``call`` happen a few times and record the scripts that each sends for ``target``."""
     call()
-    return Recording([_scripts_during(bench, call) for _ in range(CAPTURED_CALLS)])
+    return Recording([_scripts_during(bench, target, call) for _ in range(CAPTURED_CALLS)])
 
 
-def recorded_apart(bench: Bench, calls: Callable[[], object]) -> Recording:
+def recorded_apart(bench: Bench, target: str, calls: Callable[[], object]) -> Recording:
     """Record the script that most of ``calls`` send, whether they or something behind them sends it.
 
     Of two that follow each other, so that what one says of the other is repeated too.
     """
-    seen = _scripts_during(bench, calls)
+    seen = _scripts_during(bench, target, calls)
     most = Counter(words[1] for words in seen).most_common(1)
     sent = [words for words in seen if words[1] == most[0][0]]
     alike = [pair for pair in pairwise(sent) if _filled(pair[0]) == _filled(pair[1])]
@@ -94,9 +94,12 @@ def _filled(words: Words) -> list[bool]:
     return [bool(word) for word in words]
 
 
-def _scripts_during(bench: Bench, action: Callable[[], object]) -> list[Words]:
-    seen = commands_during(bench.server.url, action)
-    return [command.words for command in seen if command.is_script and not command.is_in_script]
+def _scripts_during(bench: Bench, target: str, action: Callable[[], object]) -> list[Words]:
+    return [
+        command.words
+        for command in commands_during(bench.server.url, action)
+        if command.is_script and not command.is_in_script and not bench.is_of_another(command.words, target)
+    ]
 
 
 class Pipeline:

@@ -27,6 +27,7 @@ def measure(bench: Bench) -> dict[str, Any]:
             }
             if block.entry.speaks:
                 cell["counts"] = vars(counted(bench, block))
+            block.worker.ask("forget", target=block.target)
             rows.setdefault(block.entry.key, {})[block.scenario.value] = cell
         return {
             "rows": rows,

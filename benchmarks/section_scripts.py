@@ -48,7 +48,7 @@ def recordings(bench: Bench, stack: ExitStack) -> dict[str, tuple[Recording, tup
             number = REFRESHES * CALLS_PER_REFRESH
             calls = partial(worker.ask, "pace", target=target, calls=number, gap=gap)
             calls()
-            found[STALE] = (recorded_apart(bench, calls), (REFRESH,))
+            found[STALE] = (recorded_apart(bench, target, calls), (REFRESH,))
         except SkippedSubjectError as why:
             bench.skip(entry, why)
     return found
@@ -58,7 +58,7 @@ def recording(bench: Bench, stack: ExitStack, entry: Entry, scenario: Scenario) 
     """Record a subject's calls."""
     worker = stack.enter_context(bench.worker(entry.environment))
     target = bench.prepare(worker, entry, scenario)
-    return recorded(bench, partial(worker.ask, "run", target=target, calls=1))
+    return recorded(bench, target, partial(worker.ask, "run", target=target, calls=1))
 
 
 def measure(bench: Bench) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def repeated(calls: list[list[tuple[str, ...]]], times: int) -> list[list[list[s
 
 def test_tokens_count_on_and_stay_the_same_within_a_call() -> None:
     """Each repetition has a token of its own, which its report has too."""
-    calls = [
+    calls: list[list[tuple[str, ...]]] = [
         [("EVALSHA", "a", f"cafe{number:08x}", "host:1"), ("EVALSHA", "b", f"cafe{number:08x}", "success")]
         for number in (0x1FF, 0x200)
     ]
@@ -43,7 +43,9 @@ def test_tokens_count_on_and_stay_the_same_within_a_call() -> None:
 
 def test_what_names_the_one_before_names_it_again() -> None:
     """A batch that says which batch came before it says so in each repetition."""
-    calls = [[("EVALSHA", "a", f"cafe{number:08x}", f"cafe{number - 3:08x}")] for number in (4, 7)]
+    calls: list[list[tuple[str, ...]]] = [
+        [("EVALSHA", "a", f"cafe{number:08x}", f"cafe{number - 3:08x}")] for number in (4, 7)
+    ]
     first, second = repeated(calls, 2)
 
     assert second[0][3] == first[0][2]
