@@ -64,21 +64,21 @@ def main(words: list[str] | None = None) -> None:
     options = _options(words)
     results = json.loads(LAST.read_text()) if options.again else _measured(options)
     told = json.dumps(_rounded(results), indent=1) + "\n"
-    if options.effort == "full":
+    if results["is_complete"]:
         LAST.parent.mkdir(exist_ok=True)
         LAST.write_text(told)
     if options.json:
         options.json.write_text(told)
     print(printed(results))
     if options.docs is None:
-        options.docs = _is_worth_a_page(options, results)
+        options.docs = _is_worth_a_page(results)
     if options.docs:
         _write(_rounded(results))
         print(f"written: {PAGE.relative_to(ROOT)}")
 
 
-def _is_worth_a_page(options: argparse.Namespace, results: Results) -> bool:
-    if options.effort != "full" or options.sections or options.subjects:
+def _is_worth_a_page(results: Results) -> bool:
+    if not results["is_complete"]:
         return False
     calm = results["calls"]["calm_share"]
     if calm < LEAST_CALM_SHARE:
@@ -118,6 +118,8 @@ def _options(words: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--again", action="store_true", help="measure nothing: tell the last results anew")
     options = parser.parse_args(words)
+    if options.again and not LAST.exists():
+        parser.error("there was no full run yet whose results could be told anew")
     for name, known in (("sections", SECTIONS), ("subjects", {"ours": None, **CATALOGUE})):
         asked = (getattr(options, name) or "").split(",")
         unknown = [word for word in asked if word and word not in known]
@@ -134,7 +136,10 @@ def _measured(options: argparse.Namespace) -> Results:
         for entry in CATALOGUE.values()
         if entry.key in keys or ("ours" in keys and entry.environment == OURS)
     ]
-    results: Results = {"effort": options.effort}
+    results: Results = {
+        "effort": options.effort,
+        "is_complete": options.effort == "full" and not (options.sections or options.subjects),
+    }
     start = time.monotonic()
     with running_bench(entries, EFFORTS[options.effort]) as bench:
         results["machine"] = description(bench.redis)
