@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
 
 import redis
 from redis.asyncio.cluster import RedisCluster as AsyncRedisCluster
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
+from redis.exceptions import AskError, MovedError, RedisError, SlotNotCoveredError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from sharedbreaker.store.bounded_connection import Attempt
 from sharedbreaker.store.client_settings import cluster_settings_for_threads
 from sharedbreaker.store.guard import Guard
 from sharedbreaker.store.process import ForgetsAtFork, call_forget_in_children
+from sharedbreaker.store.round_trip import Question
 from sharedbreaker.store.steps import Command
 
 # Settings of a node's connections that the cluster client makes for itself.
@@ -23,6 +28,9 @@ _NOT_OURS = ("host", "port", "path", "connection_pool", "redis_connect_func", "r
 
 # Before redis-py 6, `retry` spoke of a node's connections, and the client itself repeated three times.
 _RETRIES_APART = int(redis.__version__.partition(".")[0]) < 6  # noqa: PLR2004
+
+_ELSEWHERE = (MovedError, AskError, SlotNotCoveredError, RedisConnectionError, RedisTimeoutError)
+"""What there is in place of an answer where a slot has moved, or its master does not answer."""
 
 
 class ClusterLink(ForgetsAtFork):
@@ -87,6 +95,34 @@ class ClusterLink(ForgetsAtFork):
             cluster = self._attempt_to_connect().wait(self.seconds_left(command.deadline))
         return cluster.execute_command(*command.words)
 
+    def ask_all(self, questions: Sequence[Question], deadline: float) -> list[Any]:
+        """Ask all of them in one round trip to each master that owns keys of theirs, until ``deadline``.
+
+        An error is not raised: it stands in the place of each answer that it took. The masters are asked at
+        once, so that one that is away takes no time from the others.
+        """
+        try:
+            cluster = self._cluster or self._attempt_to_connect().wait(deadline - time.monotonic())
+        except Exception as error:
+            return [error] * len(questions)
+        shares: dict[str, _Share] = {}
+        answers: list[Any] = [None] * len(questions)
+        for place, question in enumerate(questions):
+            owner = _owner_of(cluster, question.key)
+            if isinstance(owner, ClusterNode):
+                share = shares.setdefault(owner.name, _Share(cluster, owner))
+                share.add(place, question)
+            else:
+                answers[place] = owner
+        for share in shares.values():
+            share.attempt.start()
+        for share in shares.values():
+            for place, answer in share.answers(deadline):
+                answers[place] = answer
+        if any(isinstance(answer, _ELSEWHERE) for answer in answers):
+            self._look_later()
+        return answers
+
     def _look_later(self, *_: object, **__: object) -> None:
         with self._lock:
             if self._looking is None or not self._looking.is_under_way:
@@ -113,3 +149,40 @@ class ClusterLink(ForgetsAtFork):
         setattr(cluster.nodes_manager, "initialize", self._look_later)  # noqa: B010 - a method's type
         self._cluster = cluster
         return cluster
+
+
+def _owner_of(cluster: RedisCluster, key: str) -> ClusterNode | RedisError:
+    try:
+        return cast("ClusterNode", cluster.get_node_from_key(key))
+    except RedisError as error:
+        return error
+
+
+class _Share:
+    """The questions for one master."""
+
+    def __init__(self, cluster: RedisCluster, node: ClusterNode) -> None:
+        self._cluster = cluster
+        self._node = node
+        self._questions: list[Question] = []
+        self._places: list[int] = []
+        self.attempt: Attempt[list[Any]] = Attempt(self._ask)
+
+    def add(self, place: int, question: Question) -> None:
+        self._places.append(place)
+        self._questions.append(question)
+
+    def answers(self, deadline: float) -> Iterator[tuple[int, Any]]:
+        """Return each answer, or the error that took it, with its place."""
+        told: list[Any]
+        try:
+            told = self.attempt.wait(max(0.0, deadline - time.monotonic()))
+        except Exception as error:
+            told = [error] * len(self._places)
+        return zip(self._places, told, strict=True)
+
+    def _ask(self) -> list[Any]:
+        with self._cluster.get_redis_connection(self._node).pipeline(transaction=False) as pipeline:
+            for question in self._questions:
+                pipeline.execute_command(*question.words)
+            return pipeline.execute(raise_on_error=False)
