@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
-from redis import Redis
-from redis.asyncio import Redis as AsyncRedis
-from redis.asyncio.cluster import RedisCluster as AsyncRedisCluster
-from redis.cluster import RedisCluster
-
 from sharedbreaker.circuit.errors import SettingsError
 from sharedbreaker.circuit.name import check_name
 from sharedbreaker.circuit.outcome import ExpectedException, check_expected_exception
 from sharedbreaker.circuit.settings import Settings, seconds_in, staleness_in
+from sharedbreaker.described_breaker import DescribedBreaker, RedisLike
 from sharedbreaker.open_blocks import OpenBlocks
 from sharedbreaker.store.alone import OnRedisError
 from sharedbreaker.store.keys import DEFAULT_PREFIX, keys_of
@@ -22,11 +18,9 @@ from sharedbreaker.store.redis_store import RedisStore
 from sharedbreaker.store.switch_over import SwitchOverStore
 
 ON_REDIS_ERROR = ("local", "allow", "reject")
-RedisLike = Redis | RedisCluster | AsyncRedis | AsyncRedisCluster | str | None
-"""Where Redis is: a client, for threads or for event loops, or a URL."""
 
 
-class BaseBreaker:
+class BaseBreaker(DescribedBreaker):
     """One circuit breaker for a whole fleet: every process that names the same circuit shares it.
 
     Creating one does no I/O.
@@ -116,6 +110,7 @@ class BaseBreaker:
             seconds_in("redis_timeout", redis_timeout),
             seconds_in("redis_retry_interval", redis_retry_interval),
         )
+        self._describe(settings, redis, prefix)
         self._open_blocks = OpenBlocks()
         shared = RedisStore(link, name, keys_of(name, prefix), settings)
         self._link = link

@@ -10,6 +10,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
+from sharedbreaker import observation
 from sharedbreaker.base_breaker import BaseBreaker
 from sharedbreaker.callables import refuse_coroutine_function
 from sharedbreaker.circuit.admission import Admission
@@ -85,6 +86,8 @@ class CircuitBreaker(BaseBreaker):
         return self._call(func, args, kwargs)
 
     def _call(self, func: Callable[..., R], args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
+        if observation.call_observers:
+            func = observation.timed(self.name, self._expected_exception, func)
         store = self._store
         view = store.view
         now = monotonic()

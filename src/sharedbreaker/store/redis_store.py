@@ -13,6 +13,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from sharedbreaker import observation
 from sharedbreaker.circuit.admission import AdmissionReading, admission_arguments, read_admission
 from sharedbreaker.circuit.control import (
     Act,
@@ -196,13 +197,29 @@ class RedisStore(ForgetsAtFork):
         deadline: float,
     ) -> Steps[AnswerT]:
         """Run a script, and once again where the connection broke: each is safe to be sent again."""
+        run = self._run_observed if observation.redis_observers else self._run
         try:
-            return (yield from self._run(name, arguments(), read, deadline))
+            return (yield from run(name, arguments(), read, deadline))
         except StoreError as error:
             cause = error.__cause__
             if isinstance(cause, RedisTimeoutError) or not isinstance(cause, RedisConnectionError):
                 raise
-        return (yield from self._run(name, arguments(), read, deadline))
+        return (yield from run(name, arguments(), read, deadline))
+
+    def _run_observed(
+        self, name: str, arguments: tuple[str, ...], read: Callable[[Any], AnswerT], deadline: float
+    ) -> Steps[AnswerT]:
+        started = time.perf_counter()
+        answered = False
+        try:
+            answer = yield from self._run(name, arguments, read, deadline)
+            answered = True
+        except CircuitUnusableError:
+            answered = True
+            raise
+        finally:
+            observation.tell_redis(name, time.perf_counter() - started, answered=answered)
+        return answer
 
     def _run(
         self, name: str, arguments: tuple[str, ...], read: Callable[[Any], AnswerT], deadline: float

@@ -281,6 +281,10 @@ class SwitchOverStore(ForgetsAtFork):
             walk(self._refresh(), self._link)
         return monotonic() + PART_OF_STALENESS * self._max_staleness
 
+    def here(self) -> tuple[bool, int]:
+        """Return whether this process decides by itself, and how many calls Redis is not told of. No I/O."""
+        return self._alone.since_us is not None or self._is_away(), self._unwritten()
+
     def settle_at_exit(self) -> bool:
         """Tell Redis what it is owed, in one bounded try; return False where that failed."""
         with self._lock:

@@ -1,0 +1,56 @@
+"""What a breaker tells of itself without any I/O, to whoever watches this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
+from redis.asyncio.cluster import RedisCluster as AsyncRedisCluster
+from redis.cluster import RedisCluster
+
+from sharedbreaker.circuit.settings import Settings
+from sharedbreaker.store.switch_over import SwitchOverStore
+
+RedisLike = Redis | RedisCluster | AsyncRedis | AsyncRedisCluster | str | None
+"""Where Redis is: a client, for threads or for event loops, or a URL."""
+
+
+class DescribedBreaker:
+    """The part of a breaker that only describes it."""
+
+    _store: SwitchOverStore
+    _settings: Settings
+    _prefix: str
+    _given_redis: Callable[[], RedisLike]
+
+    def _describe(self, settings: Settings, redis: RedisLike, prefix: str) -> None:
+        self._settings = settings
+        # A URL may have a password in it, which nobody must meet who only looks at this object.
+        self._given_redis = lambda: redis
+        self._prefix = prefix
+
+    @property
+    def settings(self) -> Settings:
+        """What this breaker declares. What is in force for the fleet is in ``get_metrics()``."""
+        return self._settings
+
+    @property
+    def redis(self) -> RedisLike:
+        """What was handed in to find Redis by."""
+        return self._given_redis()
+
+    @property
+    def prefix(self) -> str:
+        """What the keys in Redis begin with."""
+        return self._prefix
+
+    @property
+    def redis_available(self) -> bool:
+        """Whether this process had Redis at its last call or look. Does no I/O."""
+        return not self._store.here()[0]
+
+    @property
+    def unwritten_calls(self) -> int:
+        """Calls of this process that Redis has not been told of yet. Does no I/O."""
+        return self._store.here()[1]

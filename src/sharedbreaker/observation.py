@@ -1,0 +1,105 @@
+"""Who wants to know how long things take: questions to Redis, and calls under a breaker.
+
+Nobody wants to at first, and then it costs nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from time import monotonic
+from typing import Any, Protocol, TypeVar
+
+from sharedbreaker.circuit.outcome import ExpectedException, Outcome, outcome_of
+
+R = TypeVar("R")
+
+logger = logging.getLogger("sharedbreaker")
+
+
+class RedisObserver(Protocol):
+    """Told of each script that Redis was asked to run, in the thread that asked, after the answer."""
+
+    def __call__(self, step: str, seconds: float, *, answered: bool) -> None:
+        """Take note of one question.
+
+        Args:
+            step: the script: admit, report, declare, control, settle or snapshot.
+            seconds: from before it was sent until its answer was read or given up.
+            answered: False where no answer came, or one that said that Redis cannot serve.
+
+        """
+
+
+class CallObserver(Protocol):
+    """Told of each function that ``call`` or a decorated function ran, in its thread or task."""
+
+    def __call__(self, name: str, outcome: Outcome, seconds: float) -> None:
+        """Take note of one function under the circuit ``name`` that ran for ``seconds``."""
+
+
+# Replaced as a whole: whoever tells may go through one of them while another is being made.
+redis_observers: tuple[RedisObserver, ...] = ()
+call_observers: tuple[CallObserver, ...] = ()
+
+
+def observe_redis(observer: RedisObserver) -> Callable[[], None]:
+    """Have ``observer`` told of every question to Redis; return a function that ends that."""
+    global redis_observers  # noqa: PLW0603 - one for the process
+    redis_observers = (*redis_observers, observer)
+
+    def end() -> None:
+        global redis_observers  # noqa: PLW0603
+        redis_observers = tuple(other for other in redis_observers if other is not observer)
+
+    return end
+
+
+def observe_calls(observer: CallObserver) -> Callable[[], None]:
+    """Have ``observer`` told of every call; return a function that ends that."""
+    global call_observers  # noqa: PLW0603 - one for the process
+    call_observers = (*call_observers, observer)
+
+    def end() -> None:
+        global call_observers  # noqa: PLW0603
+        call_observers = tuple(other for other in call_observers if other is not observer)
+
+    return end
+
+
+def tell_redis(step: str, seconds: float, *, answered: bool) -> None:
+    """Tell all of one question. What an observer raises reaches the log, and no call."""
+    for observer in redis_observers:
+        _tell(partial(observer, step, seconds, answered=answered))
+
+
+def tell_call(name: str, outcome: Outcome, seconds: float) -> None:
+    """Tell all of one call. What an observer raises reaches the log, and no call."""
+    for observer in call_observers:
+        _tell(partial(observer, name, outcome, seconds))
+
+
+def timed(name: str, expected: ExpectedException, func: Callable[..., R]) -> Callable[..., R]:
+    """Return ``func`` as it tells how long each of its runs took, and how it ended."""
+
+    def run(*args: Any, **kwargs: Any) -> R:
+        started = monotonic()
+        try:
+            result = func(*args, **kwargs)
+        except BaseException as error:
+            seconds = monotonic() - started
+            tell_call(name, outcome_of(error, expected), seconds)
+            raise
+        outcome = Outcome.RELEASED if hasattr(result, "__await__") else Outcome.SUCCESS
+        tell_call(name, outcome, monotonic() - started)
+        return result
+
+    return run
+
+
+def _tell(told: Callable[[], None]) -> None:
+    try:
+        told()
+    except Exception:
+        logger.exception("an observer failed; nothing else changed")
