@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from sharedbreaker.cli.demo import demo
+from sharedbreaker.cli.exporter import exporter
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -14,3 +15,4 @@ def sharedbreaker() -> None:
 
 
 sharedbreaker.add_command(demo)
+sharedbreaker.add_command(exporter)
