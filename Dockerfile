@@ -3,6 +3,6 @@ WORKDIR /app
 COPY pyproject.toml README.md LICENSE ./
 COPY lua lua
 COPY src src
-RUN pip install --no-cache-dir '.[demo]'
+RUN pip install --no-cache-dir '.[demo,prometheus]'
 USER nobody
 EXPOSE 8000
