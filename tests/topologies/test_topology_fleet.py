@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 
@@ -141,6 +142,31 @@ def test_a_cluster_that_is_not_there_is_no_error(cluster: Cluster, client: Redis
     assert not view.is_up
     assert not view.circuits
     assert time.monotonic() - started < 1
+
+
+def test_a_forked_child_has_a_connection_of_its_own(redis: Redis, redis_server: RedisServer) -> None:
+    """Parent and child never read each other's answers."""
+    succeed(new_breaker(redis_server.url, redis_timeout=5))
+    fleet = Fleet(redis_server.url, timeout=5)
+    fleet.look()
+    before = len(redis.client_list())
+    looked, say_looked = os.pipe()
+    counted, say_counted = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(say_looked, b"1" if fleet.look().is_up else b"0")
+        os.read(counted, 1)
+        os._exit(0)
+
+    is_up = os.read(looked, 1)
+    connections = len(redis.client_list())
+    os.write(say_counted, b".")
+    os.waitpid(child, 0)
+    for end in (looked, say_looked, counted, say_counted):
+        os.close(end)
+
+    assert is_up == b"1"
+    assert connections == before + 1
 
 
 @pytest.mark.parametrize("missing", ["", *READER_RIGHTS])
