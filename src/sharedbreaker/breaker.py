@@ -159,7 +159,7 @@ class CircuitBreaker(BaseBreaker):
         """
         store = self._store
         token = this_process().new_token()
-        if store.is_usual:
+        if store.is_usual and not observation.redis_observers:
             first: Any
             try:
                 first = self._link.run(Command((), None, store.usual_case.admission(token)))
@@ -196,7 +196,8 @@ class CircuitBreaker(BaseBreaker):
         again. Where this failure opens the circuit, it stays open for so long, up to ``max_timeout``.
         """
         store = self._store
-        if store.is_usual and admission.view is None and not admission.is_local and retry_after is None:
+        is_usual = store.is_usual and not observation.redis_observers  # the usual case tells no observer
+        if is_usual and admission.view is None and not admission.is_local and retry_after is None:
             first: Any
             try:
                 packed = store.usual_case.report(admission, outcome, exception_name(error))
