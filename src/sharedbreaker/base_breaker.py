@@ -9,11 +9,11 @@ from sharedbreaker.circuit.errors import SettingsError
 from sharedbreaker.circuit.name import check_name
 from sharedbreaker.circuit.outcome import ExpectedException, check_expected_exception
 from sharedbreaker.circuit.settings import Settings, seconds_in, staleness_in
-from sharedbreaker.described_breaker import DescribedBreaker, RedisLike
+from sharedbreaker.described_breaker import DescribedBreaker
 from sharedbreaker.open_blocks import OpenBlocks
 from sharedbreaker.store.alone import OnRedisError
 from sharedbreaker.store.keys import DEFAULT_PREFIX, keys_of
-from sharedbreaker.store.link import link_to
+from sharedbreaker.store.link import RedisLike, link_to
 from sharedbreaker.store.redis_store import RedisStore
 from sharedbreaker.store.switch_over import SwitchOverStore
 

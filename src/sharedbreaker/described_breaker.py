@@ -4,16 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from redis import Redis
-from redis.asyncio import Redis as AsyncRedis
-from redis.asyncio.cluster import RedisCluster as AsyncRedisCluster
-from redis.cluster import RedisCluster
-
 from sharedbreaker.circuit.settings import Settings
+from sharedbreaker.store.link import RedisLike
 from sharedbreaker.store.switch_over import SwitchOverStore
-
-RedisLike = Redis | RedisCluster | AsyncRedis | AsyncRedisCluster | str | None
-"""Where Redis is: a client, for threads or for event loops, or a URL."""
 
 
 class DescribedBreaker:

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from redis import Redis
-from redis.cluster import RedisCluster
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError
 
@@ -18,7 +16,7 @@ from sharedbreaker.circuit.settings import Settings
 from sharedbreaker.circuit.snapshot import SNAPSHOT_PARTS, Snapshot, read_snapshot
 from sharedbreaker.store.cluster_link import ClusterLink
 from sharedbreaker.store.keys import DEFAULT_PREFIX, keys_of
-from sharedbreaker.store.link import link_to
+from sharedbreaker.store.link import RedisLike, link_to
 from sharedbreaker.store.round_trip import Question, RoundTrip
 from sharedbreaker.store.scripts import script
 
@@ -56,7 +54,7 @@ class Fleet:
 
     def __init__(
         self,
-        redis: Redis | RedisCluster | str | None = None,
+        redis: RedisLike = None,
         *,
         prefix: str = DEFAULT_PREFIX,
         timeout: float = 0.5,

@@ -37,6 +37,8 @@ from sharedbreaker.store.steps import Command, pack
 
 URL_VARIABLES = ("SHAREDBREAKER_REDIS_URL", "REDIS_URL")
 DEFAULT_URL = "redis://localhost:6379/0"
+RedisLike = Redis | RedisCluster | AsyncRedis | AsyncRedisCluster | str | None
+"""Where Redis is: a client of redis-py, for threads or for event loops, or a URL."""
 SCHEMES = ("redis", "rediss", "unix")
 MOST_CONNECTIONS = 64
 FIRST_PART = 0.9
@@ -190,7 +192,7 @@ _from_urls: dict[tuple[str, float, float], Link] = {}
 
 
 def link_to(
-    redis: Redis | RedisCluster | AsyncRedis | AsyncRedisCluster | str | None,
+    redis: RedisLike,
     timeout: float,
     retry_interval: float,
 ) -> Link | ClusterLink:

@@ -8,8 +8,6 @@ from datetime import timedelta
 
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
-from redis import Redis
-from redis.cluster import RedisCluster
 
 from sharedbreaker.circuit.families import FAMILIES, Family
 from sharedbreaker.circuit.settings import Settings, seconds_in
@@ -18,10 +16,10 @@ from sharedbreaker.google_ai import get_all_breakers
 from sharedbreaker.integrations.prometheus.own_process import ObservedBreaker, OwnProcess
 from sharedbreaker.store.fleet import Fleet, FleetView
 from sharedbreaker.store.keys import DEFAULT_PREFIX
+from sharedbreaker.store.link import RedisLike
 from sharedbreaker.store.quiet_log import QuietLog
 
-RedisAddress = Redis | RedisCluster | str | None
-_Source = tuple[RedisAddress, str]
+_Source = tuple[RedisLike, str]
 
 REDIS_UP = "circuit_breaker_redis_up"
 
@@ -48,7 +46,7 @@ class CircuitBreakerCollector(Collector):
         self,
         breakers: Iterable[ObservedBreaker] | None = None,
         *,
-        redis: RedisAddress = None,
+        redis: RedisLike = None,
         prefix: str | None = None,
         timeout: float | timedelta = 0.5,
         call_durations: bool = False,

@@ -12,13 +12,12 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from prometheus_client.metrics_core import Metric
-from redis import Redis
-from redis.cluster import RedisCluster
 
 from sharedbreaker import observation
 from sharedbreaker.circuit.outcome import Outcome
 from sharedbreaker.circuit.settings import Settings
 from sharedbreaker.integrations.prometheus.durations import Durations
+from sharedbreaker.store.link import RedisLike
 from sharedbreaker.store.process import ForgetsAtFork, call_forget_in_children, this_process
 
 OWN = "Of the process in the label process alone: add processes up with sum."
@@ -41,7 +40,7 @@ class ObservedBreaker(Protocol):
         """What it declares."""
 
     @property
-    def redis(self) -> Redis | RedisCluster | str | None:
+    def redis(self) -> RedisLike:
         """What it finds Redis by."""
 
     @property

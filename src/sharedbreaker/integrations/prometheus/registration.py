@@ -10,8 +10,9 @@ from weakref import WeakKeyDictionary
 
 from prometheus_client import REGISTRY, CollectorRegistry
 
-from sharedbreaker.integrations.prometheus.collector import CircuitBreakerCollector, RedisAddress
+from sharedbreaker.integrations.prometheus.collector import CircuitBreakerCollector
 from sharedbreaker.integrations.prometheus.own_process import ObservedBreaker
+from sharedbreaker.store.link import RedisLike
 
 _lock = threading.Lock()
 _registered: WeakKeyDictionary[CollectorRegistry, CircuitBreakerCollector] = WeakKeyDictionary()
@@ -21,7 +22,7 @@ def register_circuit_breakers(
     breakers: Iterable[ObservedBreaker] | None = None,
     *,
     registry: CollectorRegistry = REGISTRY,
-    redis: RedisAddress = None,
+    redis: RedisLike = None,
     prefix: str | None = None,
     timeout: float | timedelta = 0.5,
     call_durations: bool = False,
