@@ -6,10 +6,11 @@ import sys
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import cached_property
-from time import monotonic
+from time import monotonic, perf_counter
 from types import FrameType, TracebackType
 from typing import Any, ParamSpec, TypeVar
 
+from sharedbreaker import observation
 from sharedbreaker.base_breaker import BaseBreaker
 from sharedbreaker.callables import refuse_plain_function
 from sharedbreaker.circuit.admission import Admission
@@ -23,6 +24,7 @@ from sharedbreaker.store.async_cluster_link import AsyncClusterLink
 from sharedbreaker.store.async_link import AsyncLink, async_twin_of
 from sharedbreaker.store.process import this_process
 from sharedbreaker.store.steps import Command, walk_async
+from sharedbreaker.store.view import View
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -52,27 +54,13 @@ class AsyncCircuitBreaker(BaseBreaker):
         Whatever ``func`` raises is raised unchanged. Redis never makes a call fail.
 
         """
+        if observation.call_observers:
+            func = observation.timed_coroutine_function(self.name, self._expected_exception, func)
         store = self._store
         view = store.view
         now = monotonic()
         if now < view.closed_until:
-            # As in CircuitBreaker: most calls where a staleness is allowed, and where Redis is away.
-            try:
-                result = await self._begin(func, args, kwargs)
-            except Exception as error:
-                outcome = outcome_of(error, self._expected_exception)
-                steps = store.report_on_view(view, report_of(view.nobody, outcome, error))
-                await walk_async(steps, self._async_link)
-                raise
-            except BaseException:
-                view.add(Outcome.RELEASED)
-                if not view.is_watched:
-                    store.look_after(view)
-                raise
-            view.add_success()
-            if not view.is_watched:
-                store.look_after(view)
-            return result
+            return await self._call_on_view(view, func, args, kwargs)
         if now < view.rejects_until:
             view.add_rejected()
             if not view.is_watched:
@@ -88,6 +76,28 @@ class AsyncCircuitBreaker(BaseBreaker):
             self.release(admission, error)
             raise
         await self.report(admission, Outcome.SUCCESS)
+        return result
+
+    async def _call_on_view(
+        self, view: View, func: Callable[..., Awaitable[R]], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> R:
+        # As in CircuitBreaker: most calls where a staleness is allowed, and where Redis is away.
+        store = self._store
+        try:
+            result = await self._begin(func, args, kwargs)
+        except Exception as error:
+            outcome = outcome_of(error, self._expected_exception)
+            steps = store.report_on_view(view, report_of(view.nobody, outcome, error))
+            await walk_async(steps, self._async_link)
+            raise
+        except BaseException:
+            view.add(Outcome.RELEASED)
+            if not view.is_watched:
+                store.look_after(view)
+            raise
+        view.add_success()
+        if not view.is_watched:
+            store.look_after(view)
         return result
 
     def _begin(
@@ -137,7 +147,7 @@ class AsyncCircuitBreaker(BaseBreaker):
         if store.is_usual:
             first: Any
             try:
-                first = await self._async_link.run(Command((), None, store.usual_case.admission(token)))
+                first = await self._ask_usual("admit", store.usual_case.admission(token))
             except BaseException as error:  # the steps know what to do about it
                 first = error
             else:
@@ -170,7 +180,7 @@ class AsyncCircuitBreaker(BaseBreaker):
             first: Any
             try:
                 packed = store.usual_case.report(admission, outcome, exception_name(error))
-                first = await self._async_link.run(Command((), None, packed))
+                first = await self._ask_usual("report", packed)
             except BaseException as interruption:  # the steps know what to do about it
                 first = interruption
             else:
@@ -188,6 +198,19 @@ class AsyncCircuitBreaker(BaseBreaker):
         For whoever cannot await any more, as when the call was cancelled or is being collected.
         """
         self._store.report_later(report_of(admission, Outcome.RELEASED, error))
+
+    async def _ask_usual(self, step: str, packed: bytes) -> Any:
+        """Run one packed script, once, and return its reply."""
+        if not observation.redis_observers:
+            return await self._async_link.run(Command((), None, packed))
+        started = perf_counter()
+        answered = False
+        try:
+            reply = await self._async_link.run(Command((), None, packed))
+            answered = True
+        finally:
+            observation.tell_redis(step, perf_counter() - started, answered=answered)
+        return reply
 
     async def force_open(
         self,

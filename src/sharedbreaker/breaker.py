@@ -6,7 +6,7 @@ import inspect
 import sys
 from collections.abc import Callable
 from datetime import timedelta
-from time import monotonic
+from time import monotonic, perf_counter
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
@@ -159,10 +159,10 @@ class CircuitBreaker(BaseBreaker):
         """
         store = self._store
         token = this_process().new_token()
-        if store.is_usual and not observation.redis_observers:
+        if store.is_usual:
             first: Any
             try:
-                first = self._link.run(Command((), None, store.usual_case.admission(token)))
+                first = self._ask_usual("admit", store.usual_case.admission(token))
             except BaseException as error:  # the steps know what to do about it
                 first = error
             else:
@@ -196,12 +196,11 @@ class CircuitBreaker(BaseBreaker):
         again. Where this failure opens the circuit, it stays open for so long, up to ``max_timeout``.
         """
         store = self._store
-        is_usual = store.is_usual and not observation.redis_observers  # the usual case tells no observer
-        if is_usual and admission.view is None and not admission.is_local and retry_after is None:
+        if store.is_usual and admission.view is None and not admission.is_local and retry_after is None:
             first: Any
             try:
                 packed = store.usual_case.report(admission, outcome, exception_name(error))
-                first = self._link.run(Command((), None, packed))
+                first = self._ask_usual("report", packed)
             except BaseException as interruption:  # the steps know what to do about it
                 first = interruption
             else:
@@ -211,6 +210,19 @@ class CircuitBreaker(BaseBreaker):
             walk(steps, self._link, first)
             return
         walk(store.report(report_of(admission, Outcome(outcome), error, retry_after)), self._link)
+
+    def _ask_usual(self, step: str, packed: bytes) -> Any:
+        """Run one packed script, once, and return its reply."""
+        if not observation.redis_observers:
+            return self._link.run(Command((), None, packed))
+        started = perf_counter()
+        answered = False
+        try:
+            reply = self._link.run(Command((), None, packed))
+            answered = True
+        finally:
+            observation.tell_redis(step, perf_counter() - started, answered=answered)
+        return reply
 
     def force_open(
         self,

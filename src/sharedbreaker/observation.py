@@ -6,7 +6,7 @@ Nobody wants to at first, and then it costs nothing.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from time import monotonic
 from typing import Any, Protocol, TypeVar
@@ -96,6 +96,28 @@ def timed(name: str, expected: ExpectedException, func: Callable[..., R]) -> Cal
         return result
 
     return run
+
+
+def timed_coroutine_function(
+    name: str, expected: ExpectedException, func: Callable[..., Awaitable[R]]
+) -> Callable[..., Awaitable[R]]:
+    """Return ``func`` as it tells how long each of its runs took, and how it ended."""
+
+    async def run(begun: Awaitable[R]) -> R:
+        started = monotonic()
+        try:
+            result = await begun
+        except BaseException as error:
+            tell_call(name, outcome_of(error, expected), monotonic() - started)
+            raise
+        tell_call(name, Outcome.SUCCESS, monotonic() - started)
+        return result
+
+    def begin(*args: Any, **kwargs: Any) -> Awaitable[R]:
+        begun = func(*args, **kwargs)
+        return run(begun) if hasattr(begun, "__await__") else begun
+
+    return begin
 
 
 def _tell(told: Callable[[], None]) -> None:
