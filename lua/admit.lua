@@ -7,7 +7,8 @@
 -- ARGV[1] token        the caller's own name for this admission, never used before
 -- ARGV[2] who          the process that asks, for the event of a transition
 -- ARGV[3] again        '1' when the same token was sent before and no answer came, else '0'
--- returns in the usual cases one text: EPOCH (admitted, closed) or "EPOCH RETRY_AFTER_MS" (rejected, open); otherwise
+-- returns in the usual cases one text: EPOCH (admitted, closed), "EPOCH RETRY_AFTER_MS" (rejected, open) or
+--         "EPOCH RETRY_AFTER_MS held_open" (the same, by hand; without an end there is no number); otherwise
 --         {verdict, state, mode, epoch, retry_after_ms, transition, unreadable field...}
 --         verdict: admitted | probe | rejected | undeclared (no settings to decide by: declare, then ask again)
 --         retry_after_ms: '' where nobody knows; transition: '' unless this call made one
@@ -30,16 +31,21 @@ if values[1] == 'closed' and values[2] == 'automatic' and values[6] == '0' and a
   redis.call('ZADD', leases_key, now_ms + lease_ms, token)
   return epoch
 end
-if values[1] == 'open' and values[2] == 'automatic' and values[6] == '0' and again == '0'
+if values[1] == 'open' and values[6] == '0' and again == '0'
   and reclaim_at_ms and reclaim_at_ms > now_ms and epoch and #epoch == 16 then
   local opening = redis.call('HMGET', circuit_key, 'opened_at', 'open_until', 'open_timeout_ms', 'retry_after_ms')
   local opened_at_ms = tonumber(opening[1])
   local open_until_ms = tonumber(opening[2])
   local open_timeout_ms = tonumber(opening[3])
-  if opened_at_ms and open_until_ms and open_timeout_ms and not opening[4] and opened_at_ms <= now_ms
-    and now_ms < open_until_ms and open_until_ms <= opened_at_ms + open_timeout_ms and open_until_ms % 1 == 0
-    and type(redis.pcall('HINCRBY', circuit_key, 'rejected_calls', 1)) == 'number' then
-    return epoch .. string.format(' %.0f', open_until_ms - now_ms)
+  if values[2] == 'automatic' then
+    if opened_at_ms and open_until_ms and open_timeout_ms and opening[4] == '' and opened_at_ms <= now_ms
+      and now_ms < open_until_ms and open_until_ms <= opened_at_ms + open_timeout_ms and open_until_ms % 1 == 0
+      and type(redis.pcall('HINCRBY', circuit_key, 'rejected_calls', 1)) == 'number' then
+      return epoch .. string.format(' %.0f', open_until_ms - now_ms)
+    end
+  elseif values[2] == 'held_open' and (opening[2] == '' or open_until_ms and open_until_ms > now_ms
+    and open_until_ms < 2 ^ 53) and type(redis.pcall('HINCRBY', circuit_key, 'rejected_calls', 1)) == 'number' then
+    return epoch .. ' ' .. (open_until_ms and string.format('%.0f', open_until_ms - now_ms) or '') .. ' held_open'
   end
 end
 

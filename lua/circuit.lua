@@ -124,16 +124,10 @@ local function transition(circuit, to, why, who, open_until_ms, details)
   redis.call('HSET', circuit_key, 'state', to, 'epoch', whole(circuit.epoch),
     'last_state_change', whole(now_ms), 'success_count', '0')
   if to == 'open' then
-    redis.call('HSET', circuit_key, 'opened_at', whole(now_ms))
-    redis.call('HDEL', circuit_key, 'retry_after_ms')
-    if open_until_ms then
-      redis.call('HSET', circuit_key, 'open_until', whole(open_until_ms))
-    else
-      redis.call('HDEL', circuit_key, 'open_until')
-    end
+    redis.call('HSET', circuit_key, 'opened_at', whole(now_ms), 'retry_after_ms', '',
+      'open_until', open_until_ms and whole(open_until_ms) or '')
   elseif to == 'closed' then
-    redis.call('HSET', circuit_key, 'failure_count', '0')
-    redis.call('HDEL', circuit_key, 'opened_at', 'open_until', 'retry_after_ms')
+    redis.call('HSET', circuit_key, 'failure_count', '0', 'opened_at', '', 'open_until', '', 'retry_after_ms', '')
   end
   local name = from .. '_to_' .. to
   tally(name, 1)

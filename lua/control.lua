@@ -68,10 +68,8 @@ else
   else
     if state == 'closed' then
       redis.call('HSET', circuit_key, 'failure_count', '0')
-    elseif open_until_ms then
-      redis.call('HSET', circuit_key, 'open_until', whole(open_until_ms))
     else
-      redis.call('HDEL', circuit_key, 'open_until')
+      redis.call('HSET', circuit_key, 'open_until', open_until_ms and whole(open_until_ms) or '')
     end
     record(state, state, act, who, details)
   end

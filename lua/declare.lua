@@ -30,8 +30,9 @@ if not circuit then
   circuit = { state = 'closed', mode = 'automatic', epoch = now_us }
   -- What admissions and reports read stands first, in their order: a small hash is searched from its front.
   redis.call('HSET', circuit_key, 'state', 'closed', 'mode', 'automatic', 'epoch', whole(now_us), 'reclaim_at', '0',
-    'lease_timeout_ms', '', 'idle_ttl_ms', '', 'failure_count', '0', 'probes', '', 'successful_calls', '0',
-    'failed_calls', '0', 'rejected_calls', '0', 'success_count', '0')
+    'lease_timeout_ms', '', 'idle_ttl_ms', '', 'failure_count', '0', 'probes', '', 'opened_at', '', 'open_until', '',
+    'open_timeout_ms', '', 'retry_after_ms', '', 'successful_calls', '0', 'failed_calls', '0', 'rejected_calls', '0',
+    'failure_threshold', '', 'success_count', '0')
 end
 
 local names = {}

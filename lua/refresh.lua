@@ -75,7 +75,7 @@ local function reply(verdict, moved)
   local retry_after = ''
   if circuit.state == 'open' then
     local open_until = redis.call('HGET', circuit_key, 'open_until')
-    if open_until or circuit.mode ~= 'held_open' then
+    if tonumber(open_until) or circuit.mode ~= 'held_open' then
       retry_after = whole(math.max(0, (tonumber(open_until) or 0) - now_ms))
     end
   end

@@ -39,7 +39,7 @@ def in_full(name: str, reply: bytes | str, epoch: Any) -> list[Any]:
     assert name == "admit"
     if len(words) == 1:
         return ["admitted", "closed", "automatic", words[0], "", ""]
-    return ["rejected", "open", "automatic", words[0], words[1], ""]
+    return ["rejected", "open", words[2] if len(words) == 3 else "automatic", words[0], words[1], ""]
 
 
 def declare(redis: Redis, **changed: str | int) -> list[Any]:

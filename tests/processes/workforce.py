@@ -131,7 +131,7 @@ class SharedCircuit:
         """Let time pass for this circuit, by moving its stored moments into the past."""
         fields = self.fields()
         for name in ("opened_at", "open_until", "reclaim_at"):
-            if name in fields:
+            if fields.get(name):
                 self.redis.hincrby(self.key, name, -milliseconds)
         for token in self.leases():
             self.redis.zincrby(f"{self.key}:leases", -milliseconds, token)

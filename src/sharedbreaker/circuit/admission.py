@@ -85,8 +85,21 @@ def read_admission(reply: Sequence[Any] | bytes | str, name: str, token: str) ->
 
 
 def _read_usual(reply: str, name: str, token: str) -> AdmissionReading:
-    epoch, _, retry_after_ms = reply.partition(" ")
-    if not retry_after_ms:
-        return AdmissionReading(Admission(token, epoch), None, CircuitMode.AUTOMATIC, "", ())
-    refusal = CircuitBreakerError(name, CircuitState.OPEN, int(retry_after_ms) / 1000, "open")
-    return AdmissionReading(None, refusal, CircuitMode.AUTOMATIC, "", ())
+    usual = read_usual_admission(reply, name, token)
+    if isinstance(usual, Admission):
+        return AdmissionReading(usual, None, CircuitMode.AUTOMATIC, "", ())
+    return AdmissionReading(None, usual, mode_of(usual), "", ())
+
+
+def read_usual_admission(reply: str, name: str, token: str) -> Admission | CircuitBreakerError:
+    """Return what a short answer says: leave for the call named ``token``, or why it has none."""
+    if " " not in reply:
+        return Admission(token, reply)
+    _, retry_after_ms, *mode = reply.split(" ")
+    wait = int(retry_after_ms) / 1000 if retry_after_ms else None
+    return CircuitBreakerError(name, CircuitState.OPEN, wait, "held_open" if mode else "open")
+
+
+def mode_of(refusal: CircuitBreakerError) -> CircuitMode:
+    """Return who decides where a call was refused."""
+    return CircuitMode.HELD_OPEN if refusal.why == "held_open" else CircuitMode.AUTOMATIC

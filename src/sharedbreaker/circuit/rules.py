@@ -237,12 +237,12 @@ class Circuit:
             **self.last_failure,
             **self.held,
         }
-        if self.opened_at is not None:
-            fields["opened_at"] = str(self.opened_at)
-        if self.open_until is not None:
-            fields["open_until"] = str(self.open_until)
-        if self.retry_after_ms is not None:
-            fields["retry_after_ms"] = str(self.retry_after_ms)
+        moments = {
+            "opened_at": self.opened_at,
+            "open_until": self.open_until,
+            "retry_after_ms": self.retry_after_ms,
+        }
+        fields.update((field, "" if moment is None else str(moment)) for field, moment in moments.items())
         if self.probes:
             fields["probes"] = " ".join(self.probes)
         return fields

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from time import monotonic
 
-from sharedbreaker.circuit.admission import AdmissionReading, refused_because
+from sharedbreaker.circuit.admission import AdmissionReading, mode_of, refused_because
 from sharedbreaker.circuit.control import Act, ControlReading
 from sharedbreaker.circuit.errors import CircuitBreakerError, CircuitUnusableError, StoreError
 from sharedbreaker.circuit.outcome import Outcome
@@ -128,7 +128,8 @@ class SwitchOverStore(ForgetsAtFork):
     def see_usual(self, refusal: CircuitBreakerError | None) -> None:
         """Take note of a short answer to an admission."""
         if refusal is not None or self._last_known.state is not CircuitState.CLOSED:
-            self._last_known.remember(AdmissionReading(None, refusal, CircuitMode.AUTOMATIC, "", ()))
+            mode = CircuitMode.AUTOMATIC if refusal is None else mode_of(refusal)
+            self._last_known.remember(AdmissionReading(None, refusal, mode, "", ()))
 
     def report(self, report: Report) -> Steps[str]:
         """Tell how an admitted call ended; return the transition that it caused, or an empty text.

@@ -7,17 +7,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from sharedbreaker.circuit.admission import Admission
+from sharedbreaker.circuit.admission import Admission, read_usual_admission
 from sharedbreaker.circuit.errors import CircuitBreakerError
 from sharedbreaker.circuit.outcome import Outcome
-from sharedbreaker.circuit.state import CircuitState
 from sharedbreaker.store.keys import Keys
 from sharedbreaker.store.process import this_process
 from sharedbreaker.store.scripts import script
 from sharedbreaker.store.steps import head_of, packed_words
 
 MOST_ENDS = 64
-EPOCH_LENGTH = 16
 
 
 class UsualCase:
@@ -55,8 +53,4 @@ class UsualCase:
         """Return the admission or the refusal that ``reply`` says in short; None where it says more."""
         if type(reply) is not bytes:
             return None
-        text = reply.decode()
-        if len(text) == EPOCH_LENGTH:
-            return Admission(token, text)
-        wait_ms = int(text[EPOCH_LENGTH:])
-        return CircuitBreakerError(self._name, CircuitState.OPEN, wait_ms / 1000, "open")
+        return read_usual_admission(reply.decode(), self._name, token)
