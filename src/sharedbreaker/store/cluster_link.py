@@ -84,15 +84,26 @@ class ClusterLink(ForgetsAtFork):
         """Return the monotonic moment by which a question that is asked now must have its answer."""
         return time.monotonic() + self._timeout
 
+    @property
+    def suspected_at(self) -> float:
+        """Monotonic moment from which connections made before are not trusted; the client sees to its own."""
+        return 0.0
+
+    def subscription(self) -> Any:
+        """Return what hears published messages. Its nodes tell each other of them. Connects if need be."""
+        return self._connected(self._timeout).pubsub()
+
+    def _connected(self, left: float) -> RedisCluster:
+        cluster = self._cluster
+        return self._attempt_to_connect().wait(left) if cluster is None else cluster
+
     def seconds_left(self, deadline: float | None) -> float:
         """Return how long a question may still take."""
         return self._timeout if deadline is None else deadline - time.monotonic()
 
     def run(self, command: Command) -> Any:
         """Run one command on the node that owns its keys, until its deadline. Raises what redis-py raises."""
-        cluster = self._cluster
-        if cluster is None:
-            cluster = self._attempt_to_connect().wait(self.seconds_left(command.deadline))
+        cluster = self._connected(self.seconds_left(command.deadline))
         return cluster.execute_command(*command.words)
 
     def ask_all(self, questions: Sequence[Question], deadline: float) -> list[Any]:

@@ -21,6 +21,11 @@ class Keys:
     """The set of all names under the same prefix; in a slot of its own, so no script touches it."""
 
     @property
+    def changes(self) -> str:
+        """The channel on which changes are published where `push` is on."""
+        return f"{self.circuit}:changes"
+
+    @property
     def of_script(self) -> tuple[str, str, str, str]:
         """The keys that every script takes, in its order."""
         return self.circuit, self.leases, self.events, self.batches

@@ -20,6 +20,7 @@ from redis import ConnectionPool, Redis
 from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio.cluster import RedisCluster as AsyncRedisCluster
 from redis.backoff import NoBackoff
+from redis.client import PubSub
 from redis.cluster import RedisCluster
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError, ResponseError
@@ -88,6 +89,10 @@ class Link(ForgetsAtFork):
     def pool(self) -> ConnectionPool:
         """What makes connections as bounded as this link's, for whoever needs one for itself."""
         return self._pool
+
+    def subscription(self) -> PubSub:
+        """Return what hears published messages, on a connection of its own. Connects at its first use."""
+        return PubSub(self._pool)
 
     @property
     def address(self) -> str:

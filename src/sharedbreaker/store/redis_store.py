@@ -90,6 +90,11 @@ class RedisStore(ForgetsAtFork):
         """Whether nothing stands between a question and its script."""
         return self._declared and self._registered
 
+    @property
+    def changes_channel(self) -> str:
+        """Where changes of the circuit are published."""
+        return self._keys.changes
+
     def usual_case(self) -> UsualCase:
         """Return the questions of calls, packed ahead for this process."""
         return UsualCase(self._name, self._keys)

@@ -1,0 +1,272 @@
+"""What a process owes Redis of one circuit, and how it comes to have Redis again.
+
+The shared state wins: what this process decided by itself ends with the first answer, and what it tallied
+meanwhile is added to the hash once.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import sys
+import threading
+from collections.abc import Callable
+from time import monotonic
+
+from sharedbreaker.circuit.errors import CircuitUnusableError, StoreError
+from sharedbreaker.circuit.settings import Settings, seconds_in
+from sharedbreaker.store.alone import Alone, OnRedisError
+from sharedbreaker.store.books import Books
+from sharedbreaker.store.clock import now_us
+from sharedbreaker.store.cluster_link import ClusterLink
+from sharedbreaker.store.guard import Guard
+from sharedbreaker.store.held_back import HeldBack
+from sharedbreaker.store.last_known import LastKnown
+from sharedbreaker.store.link import Link
+from sharedbreaker.store.listener import listener_on
+from sharedbreaker.store.members import Members
+from sharedbreaker.store.news import News
+from sharedbreaker.store.process import ForgetsAtFork, call_forget_in_children, this_process
+from sharedbreaker.store.quiet_log import QuietLog
+from sharedbreaker.store.redis_store import RedisStore
+from sharedbreaker.store.steps import walk
+from sharedbreaker.store.view import NEVER, View
+
+logger = logging.getLogger("sharedbreaker")
+
+SECONDS_FOR_SETTLER = 1.0
+PART_OF_STALENESS = 0.75
+"""How much of a view's time passes before a thread renews it, so that no call has to."""
+
+
+class SettlingStore(ForgetsAtFork):
+    """One circuit, as one process sees it: what it owes, and to whom it is told.
+
+    Args:
+        shared: the circuit in Redis.
+        link: the way there for this process' own threads, and the guard over it.
+        max_staleness: seconds that a view may be old; 0 asks Redis for each call.
+        on_redis_error: what to do without Redis: decide by the same rules, allow, or reject.
+        on_redis_change: called with False when this circuit loses Redis and True when it has it again.
+
+    """
+
+    def __init__(
+        self,
+        name: str,
+        settings: Settings,
+        shared: RedisStore,
+        link: Link | ClusterLink,
+        *,
+        max_staleness: float,
+        on_redis_error: OnRedisError,
+        on_redis_change: Callable[[bool], None] | None,
+    ) -> None:
+        self._name = name
+        self._settings = settings
+        self._shared = shared
+        self._link = link
+        self._guard = link.guard_of_circuit()
+        self._max_staleness = max_staleness
+        self._listener = listener_on(link)
+        self._on_redis_error = on_redis_error
+        self._on_redis_change = on_redis_change
+        self.forget()
+        call_forget_in_children(self)
+        _stores.add(self)
+
+    def forget(self) -> None:
+        """Start as a process that owes nothing and has never asked."""
+        # A circuit that Redis cannot serve says nothing about the others, so it is guarded by itself.
+        self._own_guard = Guard(self._guard.retry_interval)
+        self._lock = threading.Lock()
+        self._settling = threading.Lock()
+        self._is_listening = False
+        self._news = News(self._name, self._on_redis_change)
+        self._books = Books()
+        self._held_back = HeldBack(seconds_in("lease_timeout", self._settings.lease_timeout))
+        self._last_known = LastKnown(self._settings)
+        self._alone = Alone(self._name, self._settings, self._books, self._last_known, self._on_redis_error)
+        self._log = QuietLog()
+        self._not_before = NEVER
+        self._may_owe = False
+        self.is_usual = False
+        """Whether calls may ask by the usual case."""
+        self.usual_case = self._shared.usual_case()
+        self.view = View(self._name)
+        """What calls may be decided on at this moment, without any further question."""
+
+    def settle_at_exit(self) -> bool:
+        """Tell Redis what it is owed, in one bounded try; return False where that failed."""
+        with self._lock:
+            if not self.view.is_local:
+                self._held_back.failed(self._held_back.batch_of(self.view, this_process().new_token))
+        return self._is_settled() or self._settle(SECONDS_FOR_SETTLER)
+
+    def here(self) -> tuple[bool, int]:
+        """Return whether this process decides by itself, and how many calls Redis is not told of. No I/O."""
+        return self._alone.since_us is not None or self._is_away(), self._unwritten()
+
+    def _may_ask(self) -> bool:
+        # While the interpreter is leaving no thread can be started, and to connect takes one.
+        return not sys.is_finalizing() and self._guard.may_ask() and self._own_guard.may_ask()
+
+    def _is_away(self) -> bool:
+        return self._guard.is_away or self._own_guard.is_away
+
+    def _next_try_at(self) -> float:
+        return max(self._guard.next_try_at, self._own_guard.next_try_at)
+
+    def _look_alone(self) -> None:
+        """Have calls decided by what this process knows by itself, until somebody asks Redis again."""
+        if self._alone.since_us is None:
+            return
+        view = self._alone.look(self.view, self._next_try_at())
+        if view is not self.view:
+            self._replace_view(view)
+
+    def _replace_view(self, view: View) -> View:
+        self._held_back.retire(self.view, monotonic())
+        if self.view.waiting > 0:
+            self._owe()
+        self.view = view
+        return view
+
+    def _lost(self, error: StoreError) -> None:
+        guard = self._own_guard if isinstance(error, CircuitUnusableError) else self._guard
+        guard.failed()
+        self.is_usual = False
+        self._log.warning(
+            "lost", "%s; until it answers, on_redis_error=%r decides", error, self._on_redis_error
+        )
+
+    def _answered(self) -> None:
+        """Take note of an answer. Redis is back when it has also taken what it is owed."""
+        if self._may_owe:
+            self._settle_soon()
+        elif self._alone.since_us is not None or self._is_away():
+            self._return_to_redis()
+        elif not self.is_usual:
+            self.is_usual = self._link.is_quick and not self._max_staleness and self._shared.is_ready
+
+    def _owe(self) -> None:
+        """Take note that Redis has to be told something."""
+        self._may_owe = True
+        self.is_usual = False
+
+    def _return_to_redis(self) -> None:
+        self._guard.answered()
+        self._own_guard.answered()
+        for store in self._served_by_the_same_guard():
+            store._come_back()  # noqa: SLF001 - one of us
+
+    def _served_by_the_same_guard(self) -> list[SettlingStore]:
+        return [store for store in _stores.alive() if store._guard is self._guard]  # noqa: SLF001 - one of us
+
+    def _settle_soon(self) -> None:
+        self._guard.settle_soon(self._settle_all)
+
+    def _settle_all(self) -> None:
+        for store in self._served_by_the_same_guard():
+            told = store._is_settled() or store._settle()  # noqa: SLF001 - one of us
+            # Where Redis could not be told of one circuit, it cannot be told of the others.
+            if not told and not store._own_guard.is_away:  # noqa: SLF001 - one of us
+                return
+        self._return_to_redis()
+
+    def _come_back(self) -> None:
+        with self._lock:
+            if self._alone.since_us is None or self._own_guard.is_away:
+                return
+            away_us = self._alone.come_back()
+            self._replace_view(View(self._name))
+            self._news.add(available=True)
+            calls = self._books.settled_calls
+            self._books.settled_calls = 0
+            self._books.away_ms = away_us // 1000
+        self._log.warning(
+            "answered",
+            "circuit %r: Redis answers again; it was told of %d calls that were decided here in %.1f s",
+            self._name,
+            calls,
+            away_us / 1_000_000,
+        )
+        self._news.tell()
+
+    def _unwritten(self) -> int:
+        with self._lock:
+            waiting = self.view.waiting + sum(view.waiting for view in self._held_back.past if view.is_local)
+            return self._books.calls + self._held_back.calls + waiting
+
+    def _is_settled(self) -> bool:
+        with self._lock:
+            is_told = self._held_back.is_told and not (self.view.is_local and self.view.waiting)
+            self._may_owe = not (is_told and self._books.is_settled)
+            return not self._may_owe
+
+    def _settle(self, seconds_to_wait: float = 0.0) -> bool:
+        """Tell Redis what it is owed; return False where that failed or another thread is at it."""
+        if not self._settling.acquire(timeout=seconds_to_wait):
+            return False
+        try:
+            self._settle_reports()
+            self._settle_batches()
+            with self._lock:
+                for view in (self.view, *self._held_back.past):
+                    if view.is_local:
+                        self._alone.take(view)
+                if self._alone.since_us is not None:
+                    self._books.away_ms = (now_us() - self._alone.since_us) // 1000
+                settlement = self._books.next_settlement(this_process().new_token)
+            if settlement is not None:
+                walk(self._shared.settle(settlement), self._link)
+                with self._lock:
+                    self._books.confirm()
+        except StoreError as error:
+            self._lost(error)
+            return False
+        finally:
+            self._settling.release()
+        self._is_settled()
+        return True
+
+    def _settle_reports(self) -> None:
+        while True:
+            with self._lock:
+                if not self._books.reports:
+                    return
+                report = self._books.reports.popleft()
+            try:
+                reading = walk(self._shared.report(report), self._link)
+            except BaseException:
+                with self._lock:
+                    self._books.reports.appendleft(report)
+                raise
+            self._last_known.remember_transition(reading.transition)
+
+    def _settle_batches(self) -> None:
+        while True:
+            with self._lock:
+                batch = self._held_back.next_batch(this_process().new_token)
+                told = self._held_back.told()
+            if batch is None:
+                return
+            try:
+                reading = walk(self._shared.refresh(batch, told, self._held_back.sending), self._link)
+            except BaseException:
+                with self._lock:
+                    self._held_back.failed(batch)
+                raise
+            with self._lock:
+                self._held_back.confirm(batch)
+            self._last_known.remember_transition(reading.transition)
+
+
+_stores: Members[SettlingStore] = Members()
+
+
+@atexit.register
+def _settle_at_exit() -> None:
+    for store in _stores.alive():
+        if not store.settle_at_exit():
+            return

@@ -1,0 +1,180 @@
+"""Acting on a view of one circuit: what it is good for, what is counted on it, and when that is told."""
+
+from __future__ import annotations
+
+import logging
+from time import monotonic
+
+from sharedbreaker.circuit.admission import AdmissionReading, refused_because
+from sharedbreaker.circuit.errors import StoreError
+from sharedbreaker.circuit.outcome import Outcome
+from sharedbreaker.circuit.refresh import Batch, RefreshReading
+from sharedbreaker.circuit.report import Report
+from sharedbreaker.circuit.state import CircuitMode, CircuitState
+from sharedbreaker.store.clock import now_us
+from sharedbreaker.store.keeper import keeper
+from sharedbreaker.store.process import this_process
+from sharedbreaker.store.settling import SettlingStore
+from sharedbreaker.store.steps import Steps, walk
+from sharedbreaker.store.view import NEVER, View
+
+logger = logging.getLogger("sharedbreaker")
+
+SECONDS_FOR_SETTLER = 1.0
+PART_OF_STALENESS = 0.75
+"""How much of a view's time passes before a thread renews it, so that no call has to."""
+
+
+class ViewingStore(SettlingStore):
+    """One circuit, as one process sees it: what it knows without asking."""
+
+    def report_on_view(self, view: View, report: Report) -> Steps[str]:
+        """Tell how a call ended that ran on ``view``. Only a failure is told at once."""
+        if report.outcome is not Outcome.FAILURE:
+            view.add(report.outcome)
+            if not view.is_watched:
+                self.look_after(view)
+            return ""
+        if view.is_local:
+            with self._lock:
+                moved = self._alone.fail(view, report)
+                self._look_alone()
+                self._owe()
+            if not self._is_away():
+                self._settle_soon()
+            return moved
+        with self._lock:
+            batch = self._held_back.batch_of(view, this_process().new_token, report)
+        if self._may_ask():
+            reading = yield from self._refresh(batch)
+            if reading is not None:
+                return reading.transition
+        else:
+            with self._lock:
+                self._held_back.failed(batch)
+                self._owe()
+        self._go_alone()
+        with self._lock:
+            return self._learn(report)
+
+    @property
+    def changes_channel(self) -> str:
+        """Where changes of the circuit are published."""
+        return self._shared.changes_channel
+
+    def look_after(self, view: View) -> None:
+        """See to it that what was counted on ``view`` is told, where nobody comes by to do so."""
+        if view is self.view and not view.is_local:
+            view.is_watched = True
+            keeper().watch(self)
+        else:
+            self._owe()
+            if not self._is_away():
+                self._settle_soon()
+
+    def doubt_view(self) -> None:
+        """Act on nothing that was asked before now: the circuit has changed."""
+        with self._lock:
+            self._not_before = monotonic()
+            if not self.view.is_local:
+                self.view.end_now()
+
+    def keep(self) -> float | None:
+        """Tell what the view counted, if anything; return when to come by again, or None for not at all."""
+        view = self.view
+        if view.is_local or not view.is_watched:
+            return None
+        if not self._may_ask():
+            return self._next_try_at()
+        # Whoever counts from now on says so; whoever counted before is seen below.
+        view.is_watched = False
+        with self._lock:
+            is_counting = view.waiting > 0
+        if not is_counting and monotonic() > view.closed_until and monotonic() > view.rejects_until:
+            return None
+        view.is_watched = True
+        if is_counting:
+            walk(self._refresh(), self._link)
+        return monotonic() + PART_OF_STALENESS * self._max_staleness
+
+    def _admit_on_view(self, token: str) -> AdmissionReading | None:
+        view = self.view
+        now = monotonic()
+        if now < view.closed_until:
+            return view.admit(token)
+        if now < view.rejects_until:
+            view.add_rejected()
+            if not view.is_watched:
+                self.look_after(view)
+            return AdmissionReading(None, view.refusal(now), view.mode, "", ())
+        return None
+
+    def _refresh(self, batch: Batch | None = None) -> Steps[RefreshReading | None]:
+        """Tell a batch, or what the view counted, and ask where the circuit stands; None without answer."""
+        with self._lock:
+            if batch is None:
+                batch = self._held_back.batch_of(self.view, this_process().new_token)
+            told = self._held_back.told()
+        asked_at = monotonic()
+        try:
+            reading = yield from self._shared.refresh(batch, told, self._held_back.sending)
+        except BaseException as error:  # also a caller that is interrupted: it is told again, and counts once
+            with self._lock:
+                self._held_back.failed(batch)
+                self._owe()
+            if not isinstance(error, StoreError):
+                self._settle_soon()
+                raise
+            self._lost(error)
+            return None
+        with self._lock:
+            self._held_back.confirm(batch)
+        self._last_known.remember_refresh(reading)
+        self._see(asked_at, reading.epoch, reading.state, reading.mode, reading.retry_after)
+        self._answered()
+        return reading
+
+    def _see_admission(self, asked_at: float, reading: AdmissionReading) -> None:
+        if reading.refusal is not None:
+            self._see(asked_at, "", reading.refusal.state, reading.mode, reading.refusal.retry_after)
+        elif reading.admission is not None and not reading.admission.is_probe:
+            self._see(asked_at, reading.admission.epoch, CircuitState.CLOSED, reading.mode, None)
+
+    def _see(
+        self, asked_at: float, epoch: str, state: CircuitState, mode: CircuitMode, retry_after: float | None
+    ) -> None:
+        """Take an answer as the view, for as long as it is good."""
+        with self._lock:
+            view = self.view
+            if asked_at < max(self._not_before, view.asked_at) or self._alone.since_us is not None:
+                return
+            if view.is_local or view.epoch != epoch or view.state is not state:
+                view = self._replace_view(View(self._name, epoch))
+            view.asked_at, view.state, view.mode = asked_at, state, mode
+            if self._settings.push and not self._is_listening:
+                self._is_listening = True
+                self._listener.listen_for(self)
+            view.why = refused_because(state, mode)
+            view.open_until = None if retry_after is None else asked_at + retry_after
+            good_until = asked_at + self._max_staleness
+            view.closed_until = good_until if state is CircuitState.CLOSED else NEVER
+            if state is CircuitState.OPEN:
+                view.rejects_until = (
+                    good_until if view.open_until is None else min(good_until, view.open_until)
+                )
+            else:
+                view.rejects_until = NEVER
+
+    def _learn(self, report: Report) -> str:
+        moved = self._alone.learn(report)
+        self._look_alone()
+        return moved
+
+    def _go_alone(self) -> None:
+        if self._alone.since_us is not None or not self._is_away():
+            return
+        with self._lock:
+            if self._alone.since_us is None:
+                self._alone.since_us = now_us()
+                self._news.add(available=False)
+        self._news.tell()
