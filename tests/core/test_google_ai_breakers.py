@@ -12,11 +12,15 @@ import sharedbreaker
 from sharedbreaker import CircuitBreakerError, google_ai
 
 
-class ServiceUnavailable(Exception):  # noqa: N818 - named as Google's SDK names it
+class GoogleAPICallError(Exception):
+    __module__ = "google.api_core.exceptions"
+
+
+class ServiceUnavailable(GoogleAPICallError):
     code = 503
 
 
-class InvalidArgument(Exception):  # noqa: N818 - named as Google's SDK names it
+class InvalidArgument(GoogleAPICallError):
     code = 400
 
 

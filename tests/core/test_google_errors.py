@@ -124,17 +124,21 @@ def test_errors_of_the_caller_are_ignored(error: Exception) -> None:
 class APIError(Exception):
     """As google-genai has it: a number in code, a word in status."""
 
+    __module__ = "google.genai.errors"
+
     def __init__(self, code: int, status: str) -> None:
         super().__init__(f"{code} {status}")
         self.code = code
         self.status = status
 
 
-class APIStatusError(Exception):
+class APIStatusError(APIError):
     """As google-genai's interactions have it."""
 
+    __module__ = "google.genai._interactions_errors"
+
     def __init__(self, status_code: int) -> None:
-        super().__init__(status_code)
+        Exception.__init__(self, status_code)
         self.status_code = status_code
 
 
@@ -197,9 +201,17 @@ def test_error_whose_code_cannot_be_read_never_raises() -> None:
     assert is_google_service_failure(NastyError("x")) in {True, False}
 
 
-def test_errors_from_urllib_are_judged_by_their_code() -> None:
-    """An HTTPError of the standard library is judged by its status."""
-    for status, fails in ((503, True), (404, False)):
-        error = urllib.error.HTTPError("http://x", status, "message", None, None)  # type: ignore[arg-type]
+GOOGLE = "https://generativelanguage.googleapis.com/v1beta/models/m:generateContent"
+
+
+def test_errors_of_http_libraries_are_googles_if_google_was_asked() -> None:
+    """An HTTPError of the standard library is judged by its status, and by whom it came from."""
+    for url, status, fails in (
+        (GOOGLE, 503, True),
+        (GOOGLE, 404, False),
+        ("https://pictures.example/cat.png", 503, False),
+        ("https://googleapis.com.example/cat.png", 503, False),
+    ):
+        error = urllib.error.HTTPError(url, status, "message", None, None)  # type: ignore[arg-type]
         assert is_google_service_failure(error) is fails
         error.close()

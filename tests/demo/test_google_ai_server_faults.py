@@ -245,7 +245,7 @@ def test_a_behaviour_survives_json(behaviour: Behaviour) -> None:
     ("document", "complaint"),
     [
         ([], "must be a JSON object"),
-        ({"state": 503}, "has no state; it has delay, failures, fault, retry_after, status"),
+        ({"state": 503}, "has no state; it has content, delay, failures, fault, quota, retry_after, status"),
         ({"fault": ["hang"]}, "fault must be one of"),
         ({"delay": 10**400}, "delay must be"),
     ],

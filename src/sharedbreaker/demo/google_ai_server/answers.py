@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from sharedbreaker.demo.google_ai_server.behaviour import GoogleAiService
+from sharedbreaker.demo.google_ai_server.behaviour import Content, GoogleAiService
 from sharedbreaker.demo.google_ai_server.pictures import PNG_SIGNATURE, draw_png, read_png
 from sharedbreaker.demo.google_ai_server.replies import (
     InvalidArgumentError,
     Reply,
+    error_document,
+    error_reply,
     json_reply,
     to_json_bytes,
 )
@@ -25,6 +27,8 @@ _ROUTE = re.compile(
     r":(?P<verb>generateContent|streamGenerateContent|predict)"
 )
 _MOST_PICTURES = 8
+_UNAVAILABLE = 503
+_FILTERED = "The local Google AI server was told to filter this picture away."
 _PIECES_OF_A_STREAM = 4
 
 
@@ -65,26 +69,57 @@ def service_of(route: Route, payload: object) -> GoogleAiService:
     return GoogleAiService.TEXT
 
 
-def answer(route: Route, payload: object) -> Reply:
-    """Return the healthy answer.
+def answer(route: Route, payload: object, content: Content = Content.WHOLE) -> Reply:
+    """Return the healthy answer, with the content that it is to have.
 
     Raises InvalidArgumentError if Google would find the request itself wrong.
     """
     if not isinstance(payload, Mapping):
         raise InvalidArgumentError("Invalid JSON payload received: it is not a JSON object.")
     if route.verb == "predict":
-        return json_reply({"predictions": _predictions(payload)})
+        predictions: list[dict[str, str]] = _predictions(payload)
+        if content is not Content.WHOLE:
+            predictions = [{"raiFilteredReason": _FILTERED} for _ in predictions]
+        return json_reply({"predictions": predictions})
     pieces = _pieces(route, payload)
+    if content is not Content.WHOLE:
+        whole = _without_content(route, content)
+        return json_reply(whole) if route.verb == "generateContent" else _stream(route, [whole])
     if route.verb == "generateContent":
         return json_reply(_response(route, [part for piece in pieces for part in piece]))
     last = len(pieces) - 1
-    responses = [
-        to_json_bytes(_response(route, piece, finished=number == last)) for number, piece in enumerate(pieces)
-    ]
+    return _stream(
+        route, [_response(route, piece, finished=number == last) for number, piece in enumerate(pieces)]
+    )
+
+
+def broken_off(route: Route, payload: object) -> Reply:
+    """Return a stream that goes on, after its first piece, with an error; for other calls, the error."""
+    message = "The local Google AI server was told to break off."
+    if route.verb != "streamGenerateContent" or not isinstance(payload, Mapping):
+        return error_reply(_UNAVAILABLE, message)
+    first = _response(route, _pieces(route, payload)[0], finished=False)
+    return _stream(route, [first, {"error": error_document(_UNAVAILABLE, message)}])
+
+
+def _stream(route: Route, documents: list[dict[str, object]]) -> Reply:
+    responses = [to_json_bytes(document) for document in documents]
     if route.sse:
         events = b"".join(b"data: " + response + b"\r\n\r\n" for response in responses)
         return Reply(200, events, content_type="text/event-stream; charset=UTF-8")
     return Reply(200, b"[" + b"\n,\r\n".join(responses) + b"]")
+
+
+def _without_content(route: Route, content: Content) -> dict[str, object]:
+    answered: dict[str, object] = {
+        "usageMetadata": {"promptTokenCount": 1, "totalTokenCount": 1},
+        "modelVersion": route.model,
+    }
+    if content is Content.BLOCKED_PROMPT:
+        answered["promptFeedback"] = {"blockReason": "SAFETY"}
+    elif content is not Content.NOTHING:
+        answered["candidates"] = [{"finishReason": content.name, "index": 0}]
+    return answered
 
 
 def _pieces(route: Route, payload: Mapping[str, Any]) -> list[list[dict[str, object]]]:

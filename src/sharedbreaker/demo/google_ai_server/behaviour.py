@@ -7,6 +7,7 @@ from enum import Enum
 HEALTHY_STATUS = 200
 _ERROR_STATUSES = range(400, 600)
 _LONGEST_DURATION = 7 * 24 * 3600
+_TOO_MANY_REQUESTS = 429
 _STATUSES_THAT_INVITE_BACK = frozenset({429, 503})
 
 
@@ -24,6 +25,8 @@ class Fault(str, Enum):
     ``HANG`` accepts the call and is silent until the service is told something else, the client
     leaves or the server stops. ``CUT`` resets the connection without an answer.
     ``CUT_MID_ANSWER`` sends the headers and half of the body and closes the connection.
+    ``RESET_MID_ANSWER`` does the same and resets it. ``ERROR_MID_STREAM`` goes on, after the first piece of a
+    stream, with an error; it is only for streams, and other calls get the error alone.
     ``BROKEN_JSON`` answers with status 200 and JSON that ends too early.
     """
 
@@ -31,7 +34,32 @@ class Fault(str, Enum):
     HANG = "hang"
     CUT = "cut"
     CUT_MID_ANSWER = "cut_mid_answer"
+    RESET_MID_ANSWER = "reset_mid_answer"
+    ERROR_MID_STREAM = "error_mid_stream"
     BROKEN_JSON = "broken_json"
+
+
+class Quota(str, Enum):
+    """Which quota a status of 429 says is used up."""
+
+    PER_MINUTE = "per_minute"
+    PER_DAY = "per_day"
+
+
+class Content(str, Enum):
+    """What a healthy answer holds, other than what was asked for.
+
+    ``BLOCKED_PROMPT`` says that the prompt was blocked. ``SAFETY``, ``RECITATION`` and ``MAX_TOKENS``
+    are why a candidate without content stopped. ``NOTHING`` is an answer without candidates or reasons.
+    Pictures of Imagen's ``predict`` are filtered away for every reason but ``WHOLE``.
+    """
+
+    WHOLE = "whole"
+    BLOCKED_PROMPT = "blocked_prompt"
+    SAFETY = "safety"
+    RECITATION = "recitation"
+    MAX_TOKENS = "max_tokens"
+    NOTHING = "nothing"
 
 
 @dataclass(frozen=True)
@@ -43,6 +71,8 @@ class Behaviour:
     ``fault`` is what goes wrong with the call; only a status of 200 goes with one.
     ``retry_after`` is how many seconds a status of 429 or 503 asks the caller to stay away, in the
     Retry-After header (rounded up to whole seconds) and as Google's RetryInfo; None: not said.
+    ``quota`` is which quota a status of 429 says is used up, in a QuotaFailure; None: not said.
+    ``content`` is what a healthy answer holds.
     ``failures`` is how many calls are treated so before the service is healthy again; None: all of
     them, until the service is told something else. No duration is longer than a week.
 
@@ -54,6 +84,8 @@ class Behaviour:
     fault: Fault = Fault.NONE
     retry_after: float | None = None
     failures: int | None = None
+    quota: Quota | None = None
+    content: Content = Content.WHOLE
 
     def __post_init__(self) -> None:
         if not _is_whole(self.status) or (
@@ -70,6 +102,13 @@ class Behaviour:
                 f"a fault goes with a status of 200 only: {self.fault.value} and {self.status} "
                 "cannot both happen to one call"
             )
+        if not isinstance(self.content, Content):
+            names = ", ".join(content.value for content in Content)
+            raise ValueError(f"content must be one of {names}, not {self.content!r}")  # noqa: TRY004
+        if self.quota is not None and (
+            not isinstance(self.quota, Quota) or self.status != _TOO_MANY_REQUESTS
+        ):
+            raise ValueError(f"quota goes with a status of 429 only, and is per_minute or per_day, not {self.quota!r}")
         if self.retry_after is not None:
             self._check_retry_after(self.retry_after)
         if self.failures is not None and (not _is_whole(self.failures) or self.failures < 1):
@@ -91,6 +130,8 @@ class Behaviour:
             "fault": self.fault.value,
             "retry_after": self.retry_after,
             "failures": self.failures,
+            "quota": None if self.quota is None else self.quota.value,
+            "content": self.content.value,
         }
 
     @classmethod
@@ -106,9 +147,10 @@ class Behaviour:
         if unknown:
             raise ValueError(f"a behaviour has no {', '.join(unknown)}; it has {', '.join(sorted(known))}")
         values = dict(document)
-        for fault in Fault:
-            if values.get("fault") == fault.value:
-                values["fault"] = fault
+        for name, kind in (("fault", Fault), ("quota", Quota), ("content", Content)):
+            for member in kind:
+                if values.get(name) == member.value:
+                    values[name] = member
         return cls(**values)
 
 

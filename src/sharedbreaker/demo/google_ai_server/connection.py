@@ -9,7 +9,13 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from time import time
 
-from sharedbreaker.demo.google_ai_server.answers import Route, answer, find_route, service_of
+from sharedbreaker.demo.google_ai_server.answers import (
+    Route,
+    answer,
+    broken_off,
+    find_route,
+    service_of,
+)
 from sharedbreaker.demo.google_ai_server.behaviour import (
     HEALTHY_STATUS,
     Behaviour,
@@ -127,7 +133,7 @@ class Connection(BaseHTTPRequestHandler):
         if fault is Fault.BROKEN_JSON:
             body = body[: body.rindex(b'"')]
         length = len(body)
-        if fault is Fault.CUT_MID_ANSWER:
+        if fault in {Fault.CUT_MID_ANSWER, Fault.RESET_MID_ANSWER}:
             body = body[: length // 2]
             self.close_connection = True
         headers = {
@@ -142,6 +148,8 @@ class Connection(BaseHTTPRequestHandler):
         # In one piece: a body sent after its head would wait for the client's delayed
         # acknowledgement.
         self.wfile.write("\r\n".join([*head, "", ""]).encode("latin-1") + body)
+        if fault is Fault.RESET_MID_ANSWER:
+            self._reset()
 
     def _reset(self) -> None:
         self.close_connection = True
@@ -163,10 +171,13 @@ def _reply(route: Route, payload: object, behaviour: Behaviour) -> Reply:
             behaviour.status,
             f"The local Google AI server was told to answer {behaviour.status}.",
             retry_after=behaviour.retry_after,
+            quota=behaviour.quota,
             in_array=in_array,
         )
     try:
-        return answer(route, payload)
+        if behaviour.fault is Fault.ERROR_MID_STREAM:
+            return broken_off(route, payload)
+        return answer(route, payload, behaviour.content)
     except InvalidArgumentError as error:
         return error_reply(400, str(error), in_array=in_array)
 

@@ -1,0 +1,209 @@
+"""How a call to Google AI ended, read from the exception that ended it."""
+
+from __future__ import annotations
+
+from sharedbreaker.circuit.errors import SharedBreakerError
+from sharedbreaker.circuit.outcome import Outcome
+from sharedbreaker.google_errors.origin import (
+    asked_a_google_host,
+    causes,
+    frames_of,
+    is_from_another_google_service,
+    is_from_google_ai,
+    module_of,
+    names_of,
+)
+from sharedbreaker.google_errors.status import hidden_response, http_status_of, rpc_code_of
+
+SERVER_ERRORS = range(500, 600)
+NOT_IMPLEMENTED = 501
+CLIENT_CLOSED_REQUEST = 499
+FAILED_REQUESTS = frozenset({408, 429})
+"""Client errors by number, yet the service's doing: it took too long, or it is overloaded."""
+FAILED_WEBSOCKETS = frozenset({1006, 1011, 1012, 1013, 1014})
+"""Close codes of the live API that stand for a server that broke, restarts or is overloaded."""
+
+FAILED_RPCS = frozenset(
+    {"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "INTERNAL", "UNKNOWN", "DATA_LOSS"}
+)
+CANCELLED_RPC = "CANCELLED"
+
+# Each as the top-level package and the name of a class.
+API_ERRORS = frozenset(
+    {
+        ("google", "GoogleAPICallError"),
+        ("google", "APIError"),
+        ("google", "GenAiError"),
+        ("grpc", "RpcError"),
+    }
+)
+"""What an SDK makes of an answer that is an error."""
+
+HTTP_ERRORS = frozenset(
+    {
+        ("requests", "HTTPError"),
+        ("httpx", "HTTPStatusError"),
+        ("httpx2", "HTTPStatusError"),
+        ("aiohttp", "ClientResponseError"),
+        ("urllib", "HTTPError"),
+    }
+)
+"""What HTTP libraries make of one: Google's only if Google was asked."""
+
+ANSWERS_WITHOUT_CONTENT = frozenset({("google", "BlockedPromptException"), ("google", "StopCandidateException")})
+"""The service answered, and what it answered is that it will not."""
+
+MISUSES = frozenset(
+    {
+        ("google", "BrokenResponseError"),
+        ("google", "IncompleteIterationError"),
+        # The caller's own pool of connections is used up.
+        ("httpx", "PoolTimeout"),
+        ("httpx2", "PoolTimeout"),
+    }
+)
+
+LOST_CONNECTIONS = frozenset(
+    {
+        ("builtins", "ConnectionError"),
+        ("builtins", "TimeoutError"),
+        ("asyncio", "TimeoutError"),  # a class of its own before Python 3.11
+        ("socket", "timeout"),
+        ("ssl", "SSLError"),
+        ("requests", "ConnectionError"),
+        ("requests", "Timeout"),
+        ("requests", "ChunkedEncodingError"),
+        ("urllib3", "TimeoutError"),
+        ("urllib3", "ProtocolError"),
+        ("httpx", "TimeoutException"),
+        ("httpx", "NetworkError"),
+        ("httpx", "RemoteProtocolError"),
+        ("httpx2", "TimeoutException"),
+        ("httpx2", "NetworkError"),
+        ("httpx2", "RemoteProtocolError"),
+        ("aiohttp", "ClientConnectionError"),
+        ("aiohttp", "ClientPayloadError"),
+        ("google", "TransportError"),
+        ("google", "APIConnectionError"),
+        ("google", "NoResponseError"),
+    }
+)
+"""A connection that could not be made or did not last."""
+
+BROKEN_ANSWERS = frozenset(
+    {
+        ("json", "JSONDecodeError"),
+        ("google", "ParseError"),
+        ("google", "UnknownApiResponseError"),
+        ("google", "APIResponseValidationError"),
+        ("google", "ResponseValidationError"),
+    }
+)
+"""An answer that is not what the protocol says it is."""
+
+STREAM_READERS = ("google.api_core._rest_streaming_base", "google.api_core.rest_streaming")
+ANSWER_MODULE = "google.generativeai.types.generation_types"
+CHAT_MODULE = "google.generativeai.generative_models"
+ANSWER_ACCESSORS = frozenset({"text", "parts"})
+
+
+def outcome_of(error: BaseException) -> Outcome:
+    """Return what ``error`` says about Google AI: pass it to a breaker as ``expected_exception``.
+
+    FAILURE for what the service or the way to it did: HTTP 5xx except 501, 429, 408 and the gRPC codes that
+    mean the same, timeouts, connections refused, lost or cut, and answers that cannot be read. SUCCESS where it
+    answered, however little: a blocked prompt, a candidate without content. RELEASED for a call
+    that was cancelled. IGNORED for all that is the caller's: a bad key, a bad prompt, an unknown model, and
+    every exception of the caller's own code, a timeout or a lost connection that did not come out of an SDK
+    included. An exception that was raised ``from`` one of Google's counts as that one.
+    """
+    if not isinstance(error, Exception):
+        return Outcome.RELEASED
+    for link in causes(error):
+        outcome = _outcome_alone(link)
+        if outcome is not None:
+            return outcome
+    return Outcome.IGNORED
+
+
+def is_google_service_failure(error: BaseException) -> bool:
+    """Return whether ``error`` means that Google's service failed."""
+    return outcome_of(error) is Outcome.FAILURE
+
+
+def _outcome_alone(error: BaseException) -> Outcome | None:
+    """Return the outcome, None if the class of ``error`` says nothing about Google."""
+    names = names_of(error)
+    if isinstance(error, SharedBreakerError) or names & MISUSES:
+        return Outcome.IGNORED
+    if ("google", "RetryError") in names:
+        cause = getattr(error, "cause", None)
+        return outcome_of(cause) if isinstance(cause, Exception) else Outcome.FAILURE
+    if names & ANSWERS_WITHOUT_CONTENT:
+        return Outcome.SUCCESS
+    if names & BROKEN_ANSWERS and is_from_google_ai(error):
+        return Outcome.FAILURE
+    if names & API_ERRORS and not is_from_another_google_service(error):
+        outcome = _outcome_of_answer(error)
+        if outcome is not None:
+            return outcome
+    if names & HTTP_ERRORS and asked_a_google_host(error):
+        return _outcome_of_answer(error)
+    if names & LOST_CONNECTIONS and is_from_google_ai(error):
+        return Outcome.IGNORED if _is_distrust(error) else Outcome.FAILURE
+    return _outcome_by_place(error)
+
+
+def _outcome_of_answer(error: BaseException) -> Outcome | None:
+    if hidden_response(error) is None:
+        code = rpc_code_of(error)
+        if code:
+            if code == "UNAVAILABLE" and _is_distrust(error):
+                return Outcome.IGNORED
+            if code == CANCELLED_RPC:
+                return Outcome.RELEASED
+            return Outcome.FAILURE if code in FAILED_RPCS else Outcome.IGNORED
+    status = http_status_of(error)
+    if status is None:
+        return None
+    if status == CLIENT_CLOSED_REQUEST:
+        return Outcome.RELEASED
+    if status in FAILED_REQUESTS | FAILED_WEBSOCKETS or (
+        status in SERVER_ERRORS and status != NOT_IMPLEMENTED
+    ):
+        return Outcome.FAILURE
+    return Outcome.IGNORED
+
+
+def _outcome_by_place(error: BaseException) -> Outcome | None:
+    """Judge what has no telling class by where in google-generativeai it was raised, and how."""
+    frames = list(frames_of(error))
+    if not frames:
+        return None
+    module, function = module_of(frames[-1]), frames[-1].f_code.co_name
+    if isinstance(error, ValueError):
+        if module.startswith(STREAM_READERS):
+            return Outcome.FAILURE
+        return Outcome.SUCCESS if module == ANSWER_MODULE and function in ANSWER_ACCESSORS else None
+    if isinstance(error, IndexError):
+        # A chat takes the first candidate of an answer, whether it has one or not.
+        return Outcome.SUCCESS if module == CHAT_MODULE else None
+    if isinstance(error, AttributeError):
+        # What gRPC's asyncio makes of an answer that it cannot read is None.
+        return Outcome.FAILURE if module == ANSWER_MODULE and error.obj is None else None
+    if isinstance(error, (StopIteration, StopAsyncIteration)):
+        # A stream that ended before its first piece: `next()` of the SDK's own lets the end out as it is.
+        return Outcome.FAILURE if module.startswith((ANSWER_MODULE, *STREAM_READERS)) else None
+    return None
+
+
+def _is_distrust(error: BaseException) -> bool:
+    """Return whether this machine does not trust the certificate: its store, its clock or its proxy."""
+    link: BaseException | None = error
+    seen: set[int] = set()
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        if type(link).__name__ == "SSLCertVerificationError" or "CERTIFICATE_VERIFY_FAILED" in str(link):
+            return True
+        link = link.__cause__ or link.__context__
+    return False

@@ -1,0 +1,168 @@
+"""A stream as one call: from its first piece to its last."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any, Generic, TypeVar
+
+from sharedbreaker.integrations.google.breakers import AsyncBreaker, SyncBreaker
+from sharedbreaker.integrations.google.open_calls import AsyncOpenCall, OpenCall
+
+T = TypeVar("T")
+
+
+class GuardedStream(Iterator[T], Generic[T]):
+    """An iterator that is one call: admitted at the first ``next``, a success when it is exhausted.
+
+    An error while iterating is the call's outcome. Closed, or dropped, before its end it is released
+    uncounted; never started it has taken nothing.
+
+    ``begin`` asks for admission, ``open_stream`` makes the request.
+    """
+
+    def __init__(self, begin: Callable[[], OpenCall], open_stream: Callable[[], Iterator[T]]) -> None:
+        self._begin: Callable[[], OpenCall] | None = begin
+        self._open_stream = open_stream
+        self._call: OpenCall | None = None
+        self._stream: Iterator[T] | None = None
+
+    @classmethod
+    def of_running(cls, call: OpenCall, stream: Iterator[T]) -> GuardedStream[T]:
+        """Return the rest of a stream whose call has been admitted."""
+        guarded: GuardedStream[T] = cls(lambda: call, lambda: stream)
+        guarded._start()
+        return guarded
+
+    def __iter__(self) -> GuardedStream[T]:
+        return self
+
+    def __next__(self) -> T:
+        if self._begin is not None:
+            self._start()
+        if self._call is None or self._stream is None:
+            raise StopIteration
+        call = self._call
+        try:
+            return next(self._stream)
+        except StopIteration:
+            self._end()
+            call.succeed()
+            raise
+        except BaseException as error:
+            self._end()
+            call.fail(error)
+            raise
+
+    def close(self) -> None:
+        """Give the rest of the stream up."""
+        self._begin = None
+        call, stream = self._call, self._stream
+        self._end()
+        try:
+            close = getattr(stream, "close", None) or getattr(stream, "cancel", None)
+            if close is not None:
+                close()
+        finally:
+            if call is not None:
+                call.release()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(_stream_of(self), name)
+
+    def _start(self) -> None:
+        begin, self._begin = self._begin, None
+        assert begin is not None  # noqa: S101 - a stream starts once
+        call = begin()
+        try:
+            self._stream = self._open_stream()
+        except BaseException as error:
+            call.fail(error)
+            raise
+        self._call = call
+
+    def _end(self) -> None:
+        self._call = None
+
+
+class AsyncGuardedStream(AsyncIterator[T], Generic[T]):
+    """The twin of ``GuardedStream`` for ``async for``; dropped, it is released by the loop that it ran in."""
+
+    def __init__(
+        self,
+        begin: Callable[[], Awaitable[AsyncOpenCall]],
+        open_stream: Callable[[], Awaitable[AsyncIterator[T]]],
+    ) -> None:
+        self._begin: Callable[[], Awaitable[AsyncOpenCall]] | None = begin
+        self._open_stream = open_stream
+        self._call: AsyncOpenCall | None = None
+        self._stream: AsyncIterator[T] | None = None
+
+    @classmethod
+    def of_running(cls, call: AsyncOpenCall, stream: AsyncIterator[T]) -> AsyncGuardedStream[T]:
+        """Return the rest of a stream whose call has been admitted."""
+        guarded = cls.__new__(cls)
+        guarded._begin = None
+        guarded._call = call
+        guarded._stream = stream
+        return guarded
+
+    def __aiter__(self) -> AsyncGuardedStream[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        if self._begin is not None:
+            await self._start()
+        if self._call is None or self._stream is None:
+            raise StopAsyncIteration
+        call = self._call
+        try:
+            return await anext(self._stream)
+        except StopAsyncIteration:
+            self._end()
+            await call.succeed()
+            raise
+        except BaseException as error:
+            self._end()
+            await call.fail(error)
+            raise
+
+    async def aclose(self) -> None:
+        """Give the rest of the stream up."""
+        self._begin = None
+        call, stream = self._call, self._stream
+        self._end()
+        try:
+            aclose = getattr(stream, "aclose", None)
+            cancel = getattr(stream, "cancel", None)
+            if aclose is not None:
+                await aclose()
+            elif cancel is not None:
+                cancel()
+        finally:
+            if call is not None:
+                await call.release()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(_stream_of(self), name)
+
+    async def _start(self) -> None:
+        begin, self._begin = self._begin, None
+        assert begin is not None  # noqa: S101 - a stream starts once
+        call = await begin()
+        try:
+            self._stream = await self._open_stream()
+        except BaseException as error:
+            await call.fail(error)
+            raise
+        self._call = call
+
+    def _end(self) -> None:
+        self._call = None
+
+
+def _stream_of(guarded: Any) -> Any:
+    """Return the SDK's own stream, which has more to it than its pieces."""
+    stream = guarded.__dict__.get("_stream")
+    if stream is None:
+        raise AttributeError("the stream has not been started")
+    return stream
