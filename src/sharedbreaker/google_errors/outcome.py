@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import FrameType
+
 from sharedbreaker.circuit.errors import SharedBreakerError
 from sharedbreaker.circuit.outcome import Outcome
 from sharedbreaker.google_errors.origin import (
@@ -104,6 +106,7 @@ BROKEN_ANSWERS = frozenset(
 STREAM_READERS = ("google.api_core._rest_streaming_base", "google.api_core.rest_streaming")
 ANSWER_MODULE = "google.generativeai.types.generation_types"
 CHAT_MODULE = "google.generativeai.generative_models"
+CHAT_CHECK = "_check_response"
 ANSWER_ACCESSORS = frozenset({"text", "parts"})
 
 
@@ -187,7 +190,7 @@ def _outcome_by_place(error: BaseException) -> Outcome | None:
         return Outcome.SUCCESS if module == ANSWER_MODULE and function in ANSWER_ACCESSORS else None
     if isinstance(error, IndexError):
         # A chat takes the first candidate of an answer, whether it has one or not.
-        return Outcome.SUCCESS if module == CHAT_MODULE else None
+        return Outcome.SUCCESS if any(_is_chat(frame) for frame in frames) else None
     if isinstance(error, AttributeError):
         # What gRPC's asyncio makes of an answer that it cannot read is None.
         return Outcome.FAILURE if module == ANSWER_MODULE and error.obj is None else None
@@ -195,6 +198,10 @@ def _outcome_by_place(error: BaseException) -> Outcome | None:
         # A stream that ended before its first piece: `next()` of the SDK's own lets the end out as it is.
         return Outcome.FAILURE if module.startswith((ANSWER_MODULE, *STREAM_READERS)) else None
     return None
+
+
+def _is_chat(frame: FrameType) -> bool:
+    return module_of(frame) == CHAT_MODULE and frame.f_code.co_name == CHAT_CHECK
 
 
 def _is_distrust(error: BaseException) -> bool:

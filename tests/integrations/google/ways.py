@@ -226,6 +226,6 @@ GENAI_WAYS = [
 GENERATIVEAI_WAYS = [
     Way("generativeai-rest", "rest", _rest),
     Way("generativeai-grpc", "grpc", _grpc),
-    Way("generativeai-grpc-async", "grpc", _grpc_async),
+    Way("generativeai-grpc-async", "grpc async", _grpc_async),
 ]
 WAYS = [*(GENAI_WAYS if HAS_GENAI else []), *(GENERATIVEAI_WAYS if HAS_GENERATIVEAI else [])]
