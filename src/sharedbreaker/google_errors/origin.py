@@ -13,6 +13,8 @@ GOOGLE_AI_MODULES = (
     "google.ai.generativelanguage",
     "google.cloud.aiplatform",
     "vertexai",
+    # Whatever a guard of ours hears of came out of the SDK that it guards.
+    "sharedbreaker.integrations.google",
 )
 """Packages, by the beginning of their modules' names, that call Gemini and Imagen and little else."""
 

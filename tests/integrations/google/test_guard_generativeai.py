@@ -1,0 +1,332 @@
+"""A guarded google-generativeai model: the SDK's own model, whose calls go through the right breakers."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from conftest import Servers
+from recorded import Record
+from ways import HAS_GENERATIVEAI, MODEL, generativeai, grpc_channel, predict_request, protocol, rest_client, transport_of
+
+from sharedbreaker import CircuitBreakerError
+from sharedbreaker.demo.google_ai_server import Behaviour, Content, Fault, GoogleAiService, Quota, draw_png
+from sharedbreaker.integrations.google_generativeai import guard
+
+if not HAS_GENERATIVEAI:
+    pytest.skip("google-generativeai is not installed", allow_module_level=True)
+
+from google.api_core import exceptions, retry
+
+PNG = {"mime_type": "image/png", "data": draw_png("subject")}
+
+
+# The SDK leaves the connection of a stream that was not read to its end to the garbage collector.
+left_open = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture
+def record() -> Record:
+    return Record()
+
+
+@contextmanager
+def over_rest(servers: Servers, name: str = MODEL) -> Iterator[Any]:
+    model = generativeai().GenerativeModel(name)
+    model._client = rest_client(protocol().GenerativeServiceClient, servers.address)
+    yield model
+
+
+@contextmanager
+def over_grpc(servers: Servers, name: str = MODEL) -> Iterator[Any]:
+    with grpc_channel(servers.address, asynchronous=False) as channel:
+        model = generativeai().GenerativeModel(name)
+        transport = transport_of("generative_service", channel, asynchronous=False)
+        model._client = protocol().GenerativeServiceClient(transport=transport)
+        yield model
+
+
+@pytest.fixture(params=[over_rest, over_grpc], ids=["rest", "grpc"])
+def unguarded(request: pytest.FixtureRequest, servers: Servers) -> Iterator[Any]:
+    with request.param(servers) as model:
+        yield model
+
+
+@pytest.fixture
+def model(unguarded: Any, record: Record) -> Any:
+    return guard(unguarded, **record.breakers())
+
+
+def in_loop(servers: Servers, record: Record, use: Callable[[Any], Any], **bounds: float) -> None:
+    async def main() -> None:
+        async with grpc_channel(servers.address, asynchronous=True) as channel:
+            model = generativeai().GenerativeModel(MODEL)
+            transport = transport_of("generative_service", channel, asynchronous=True)
+            model._async_client = protocol().GenerativeServiceAsyncClient(transport=transport)
+            await use(guard(model, **record.breakers(), **bounds))
+
+    asyncio.run(main())
+
+
+def until_settled(record: Record) -> None:
+    deadline = time.monotonic() + 5
+    while record.in_flight:
+        assert time.monotonic() < deadline, "a call was not released within five seconds"
+        time.sleep(0.002)
+
+
+def test_it_is_a_model(unguarded: Any, record: Record) -> None:
+    """isinstance holds, attributes are the original's, and the original is not guarded."""
+    model = guard(unguarded, **record.breakers())
+
+    assert isinstance(model, generativeai().GenerativeModel)
+    assert model.model_name == f"models/{MODEL}"
+    assert type(model).__name__ == "GenerativeModel"
+    assert str(model) == str(unguarded)
+    assert isinstance(model.start_chat(), generativeai().ChatSession)
+    unguarded.generate_content("hi")
+    assert record.lines == []
+
+
+def test_a_prompt_goes_through_the_breaker_of_its_service(model: Any, servers: Servers, record: Record) -> None:
+    """Words are text, a picture is vision."""
+    assert model.generate_content("hi").text == "You asked: hi"
+    assert model.generate_content([PNG, "what?"]).text.startswith("I see")
+    assert model.generate_content(part for part in [PNG, "what?"]).text.startswith("I see")
+
+    assert record.lines == ["text: success", "vision: success", "vision: success"]
+
+
+def test_a_model_that_draws_is_imagen(servers: Servers, record: Record) -> None:
+    """Whatever the prompt, a model that generates images is Imagen's."""
+    with over_rest(servers, "gemini-2.5-flash-image") as drawing:
+        guard(drawing, **record.breakers()).generate_content([PNG, "a cat like this"])
+
+    assert record.lines == ["imagen: success"]
+    assert servers.rest.books(GoogleAiService.IMAGEN).answered == {"200": 1}
+
+
+def test_predict_is_imagen(servers: Servers, record: Record) -> None:
+    """A guarded PredictionServiceClient is one, and a picture filtered away is an answer."""
+    original = rest_client(protocol().PredictionServiceClient, servers.address)
+    client = guard(original, **record.breakers())
+    assert isinstance(client, protocol().PredictionServiceClient)
+    client.predict(predict_request("a cat"))
+    servers.behave(Behaviour(content=Content.SAFETY))
+    client.predict(predict_request("a cat"))
+    servers.behave(Behaviour(status=503))
+    with pytest.raises(exceptions.ServiceUnavailable):
+        client.predict(predict_request("a cat"))
+
+    assert record.lines == ["imagen: success", "imagen: success", "imagen: failure"]
+
+
+def test_async_predict_is_imagen(servers: Servers, record: Record) -> None:
+    """So is the async client."""
+
+    async def main() -> None:
+        async with grpc_channel(servers.address, asynchronous=True) as channel:
+            transport = transport_of("prediction_service", channel, asynchronous=True)
+            client = guard(protocol().PredictionServiceAsyncClient(transport=transport), **record.breakers())
+            await client.predict(predict_request("a cat"))
+            servers.behave(Behaviour(fault=Fault.HANG))
+            client = guard(client._sharedbreaker_original, **record.breakers(), timeout=0.2)
+            with pytest.raises(exceptions.DeadlineExceeded):
+                await client.predict(predict_request("a cat"))
+
+    asyncio.run(main())
+    assert record.lines == ["imagen: success", "imagen: failure"]
+
+
+def test_a_chat_is_guarded(model: Any, unguarded: Any, servers: Servers, record: Record) -> None:
+    """A chat of a guarded model is, and so is a chat that is guarded itself."""
+    chat = model.start_chat()
+    chat.send_message("hi")
+    chat.send_message([PNG, "what?"])
+    assert [piece.text for piece in chat.send_message("and now?", stream=True)]
+    assert record.lines == ["text: success", "vision: success", "vision: success"]
+
+    original = unguarded.start_chat()
+    other = guard(original, **record.breakers())
+    other.send_message("hi")
+    original.send_message("hi")
+    assert record.lines[3:] == ["text: success"]
+    assert isinstance(other, generativeai().ChatSession)
+    assert other.history == original.history
+
+    servers.behave(Behaviour(content=Content.BLOCKED_PROMPT))
+    with pytest.raises(generativeai().types.BlockedPromptException):
+        other.send_message("hi")
+    assert record.lines[4:] == ["text: success"]
+
+
+def test_an_open_circuit_lets_no_call_out(model: Any, servers: Servers, record: Record) -> None:
+    """A rejection is raised, streaming or not, and nothing is sent."""
+    record.is_open = True
+    requests = servers.grpc.requests
+    for stream in (False, True):
+        with pytest.raises(CircuitBreakerError):
+            model.generate_content("hi", stream=stream)
+
+    assert record.lines == ["text: rejected"] * 2
+    assert servers.rest.books(GoogleAiService.TEXT).answered == {}
+    assert servers.grpc.requests == requests
+
+
+@pytest.mark.parametrize("options", [None, {}, {"timeout": 5}, "RequestOptions"])
+def test_a_call_is_made_once(model: Any, servers: Servers, record: Record, options: Any) -> None:
+    """The SDK's retries, of ten minutes, are off, and what a 429 asks for reaches the breaker."""
+    if options == "RequestOptions":
+        options = generativeai().types.RequestOptions()
+    servers.behave(Behaviour(status=503, retry_after=3))
+    requests = servers.grpc.requests
+    with pytest.raises(exceptions.ServiceUnavailable):
+        model.generate_content("hi", request_options=options)
+    assert sum(servers.rest.books(GoogleAiService.TEXT).answered.values()) + servers.grpc.requests == requests + 1
+    servers.behave(Behaviour(status=429, quota=Quota.PER_MINUTE))
+    with pytest.raises(exceptions.TooManyRequests):
+        model.generate_content("hi", request_options=options)
+
+    assert record.lines == ["text: failure"] * 2
+    assert record.retry_after == [3.0, 60.0]
+
+
+def test_retries_that_are_asked_for_are_one_call(model: Any, servers: Servers, record: Record) -> None:
+    """A Retry of the user's is kept; its RetryError is judged by what it gave up on."""
+    servers.behave(Behaviour(status=503))
+    patience = retry.Retry(
+        predicate=retry.if_exception_type(exceptions.ServiceUnavailable), initial=0.01, maximum=0.01, timeout=0.1
+    )
+    with pytest.raises(exceptions.RetryError):
+        model.generate_content("hi", request_options={"retry": patience, "timeout": 5})
+
+    assert record.lines == ["text: failure"]
+
+
+@pytest.mark.parametrize("options", [None, {"retry": None}, {"timeout": None}])
+def test_a_call_that_may_hang_for_ever_may_not(
+    unguarded: Any, servers: Servers, record: Record, options: Any
+) -> None:
+    """Where the call has no timeout, the guard's holds."""
+    servers.behave(Behaviour(fault=Fault.HANG))
+    model = guard(unguarded, **record.breakers(), timeout=0.2)
+    with pytest.raises(Exception, match=r"timed out|504"):
+        model.generate_content("hi", request_options=options)
+
+    assert record.lines == ["text: failure"]
+
+
+def test_a_timeout_that_is_set_stays(unguarded: Any, servers: Servers, record: Record) -> None:
+    """The guard's timeout takes nothing from one that was chosen."""
+    servers.behave(Behaviour(fault=Fault.HANG))
+    options = {"timeout": 0.2}
+    with pytest.raises(Exception, match=r"timed out|504"):
+        guard(unguarded, **record.breakers(), timeout=100).generate_content("hi", request_options=options)
+
+    assert options == {"timeout": 0.2}
+
+
+def test_a_stream_is_one_call(model: Any, record: Record) -> None:
+    """It is in flight from the call, which sends the request, to the last piece."""
+    stream = model.generate_content("hi", stream=True)
+    assert record.in_flight == 1
+    assert "".join(piece.text for piece in stream) == "You asked: hi"
+    assert record.lines == ["text: success"]
+
+    resolved = model.generate_content("hi", stream=True)
+    resolved.resolve()
+    assert resolved.text == "You asked: hi"
+    assert record.lines == ["text: success"] * 2
+
+
+@left_open
+def test_a_stream_that_is_dropped_is_released(model: Any, record: Record) -> None:
+    """A response that nobody reads to its end gives its call back when it is collected."""
+    stream = model.generate_content("hi", stream=True)
+    next(iter(stream))
+    del stream
+    gc.collect()
+    until_settled(record)
+
+    assert record.lines == ["text: released"]
+
+
+@left_open
+def test_a_stream_that_is_blocked_is_answered(model: Any, servers: Servers, record: Record) -> None:
+    """The answer is known before anybody reads it."""
+    servers.behave(Behaviour(content=Content.BLOCKED_PROMPT))
+    stream = model.generate_content("hi", stream=True)
+    assert record.lines == ["text: success"]
+    with pytest.raises(generativeai().types.BlockedPromptException):
+        list(stream)
+
+    assert record.lines == ["text: success"]
+    del stream
+    gc.collect()
+
+
+def test_an_error_in_the_middle_is_the_outcome(model: Any, servers: Servers, record: Record) -> None:
+    """A connection that is reset between two pieces is the call's end."""
+    servers.behave(Behaviour(fault=Fault.RESET_MID_ANSWER))
+    with pytest.raises((exceptions.ServiceUnavailable, OSError)):
+        list(model.generate_content("hi", stream=True))
+
+    assert record.lines == ["text: failure"]
+
+
+def test_async_calls_keep_the_same_rules(servers: Servers, record: Record) -> None:
+    """Whole, streamed, in a chat, dropped, blocked, failed and rejected."""
+
+    async def use(model: Any) -> None:
+        assert (await model.generate_content_async("hi")).text == "You asked: hi"
+        assert (await model.generate_content_async([PNG, "what?"])).text.startswith("I see")
+        stream = await model.generate_content_async("hi", stream=True)
+        assert "".join([piece.text async for piece in stream]) == "You asked: hi"
+        await model.start_chat().send_message_async("hi")
+        assert record.lines == ["text: success", "vision: success", "text: success", "text: success"]
+
+        stream = await model.generate_content_async("hi", stream=True)
+        await anext(aiter(stream))
+        del stream
+        gc.collect()
+        while record.in_flight:
+            await asyncio.sleep(0.002)
+        assert record.lines[4:] == ["text: released"]
+
+        servers.behave(Behaviour(content=Content.BLOCKED_PROMPT))
+        await model.generate_content_async("hi", stream=True)
+        assert record.lines[5:] == ["text: success"]
+        servers.behave(Behaviour(fault=Fault.ERROR_MID_STREAM))
+        with pytest.raises(exceptions.ServiceUnavailable):
+            [piece async for piece in await model.generate_content_async("hi", stream=True)]
+        servers.behave(Behaviour(status=503))
+        with pytest.raises(exceptions.ServiceUnavailable):
+            await model.generate_content_async("hi")
+        record.is_open = True
+        with pytest.raises(CircuitBreakerError):
+            await model.generate_content_async("hi")
+        assert record.lines[6:] == ["text: failure", "text: failure", "text: rejected"]
+
+    in_loop(servers, record, use)
+
+
+def test_a_cancelled_call_is_released(servers: Servers, record: Record) -> None:
+    """A caller who goes says nothing about the service."""
+    servers.behave(Behaviour(fault=Fault.HANG))
+    requests = servers.grpc.requests
+
+    async def use(model: Any) -> None:
+        call = asyncio.ensure_future(model.generate_content_async("hi"))
+        while servers.grpc.requests == requests:
+            await asyncio.sleep(0.002)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+
+    in_loop(servers, record, use)
+    assert record.lines == ["text: released"]
