@@ -16,11 +16,11 @@ class GoogleAPICallError(Exception):
     __module__ = "google.api_core.exceptions"
 
 
-class ServiceUnavailable(GoogleAPICallError):
+class ServiceUnavailable(GoogleAPICallError):  # noqa: N818 - named as Google's SDK names it
     code = 503
 
 
-class InvalidArgument(GoogleAPICallError):
+class InvalidArgument(GoogleAPICallError):  # noqa: N818 - named as Google's SDK names it
     code = 400
 
 

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import FrameType
+from typing import TypeAlias
 
 from sharedbreaker.circuit.errors import SharedBreakerError
 from sharedbreaker.circuit.outcome import Outcome
+from sharedbreaker.google_errors.names import (
+    ANSWERS_WITHOUT_CONTENT,
+    API_ERRORS,
+    BROKEN_ANSWERS,
+    HTTP_ERRORS,
+    LOST_CONNECTIONS,
+    MISUSES,
+)
 from sharedbreaker.google_errors.origin import (
     asked_a_google_host,
     causes,
@@ -16,6 +26,8 @@ from sharedbreaker.google_errors.origin import (
     names_of,
 )
 from sharedbreaker.google_errors.status import hidden_response, http_status_of, rpc_code_of
+
+Names: TypeAlias = frozenset[tuple[str, str]]
 
 SERVER_ERRORS = range(500, 600)
 NOT_IMPLEMENTED = 501
@@ -30,79 +42,6 @@ FAILED_RPCS = frozenset(
 )
 CANCELLED_RPC = "CANCELLED"
 
-# Each as the top-level package and the name of a class.
-API_ERRORS = frozenset(
-    {
-        ("google", "GoogleAPICallError"),
-        ("google", "APIError"),
-        ("google", "GenAiError"),
-        ("grpc", "RpcError"),
-    }
-)
-"""What an SDK makes of an answer that is an error."""
-
-HTTP_ERRORS = frozenset(
-    {
-        ("requests", "HTTPError"),
-        ("httpx", "HTTPStatusError"),
-        ("httpx2", "HTTPStatusError"),
-        ("aiohttp", "ClientResponseError"),
-        ("urllib", "HTTPError"),
-    }
-)
-"""What HTTP libraries make of one: Google's only if Google was asked."""
-
-ANSWERS_WITHOUT_CONTENT = frozenset({("google", "BlockedPromptException"), ("google", "StopCandidateException")})
-"""The service answered, and what it answered is that it will not."""
-
-MISUSES = frozenset(
-    {
-        ("google", "BrokenResponseError"),
-        ("google", "IncompleteIterationError"),
-        # The caller's own pool of connections is used up.
-        ("httpx", "PoolTimeout"),
-        ("httpx2", "PoolTimeout"),
-    }
-)
-
-LOST_CONNECTIONS = frozenset(
-    {
-        ("builtins", "ConnectionError"),
-        ("builtins", "TimeoutError"),
-        ("asyncio", "TimeoutError"),  # a class of its own before Python 3.11
-        ("socket", "timeout"),
-        ("ssl", "SSLError"),
-        ("requests", "ConnectionError"),
-        ("requests", "Timeout"),
-        ("requests", "ChunkedEncodingError"),
-        ("urllib3", "TimeoutError"),
-        ("urllib3", "ProtocolError"),
-        ("httpx", "TimeoutException"),
-        ("httpx", "NetworkError"),
-        ("httpx", "RemoteProtocolError"),
-        ("httpx2", "TimeoutException"),
-        ("httpx2", "NetworkError"),
-        ("httpx2", "RemoteProtocolError"),
-        ("aiohttp", "ClientConnectionError"),
-        ("aiohttp", "ClientPayloadError"),
-        ("google", "TransportError"),
-        ("google", "APIConnectionError"),
-        ("google", "NoResponseError"),
-    }
-)
-"""A connection that could not be made or did not last."""
-
-BROKEN_ANSWERS = frozenset(
-    {
-        ("json", "JSONDecodeError"),
-        ("google", "ParseError"),
-        ("google", "UnknownApiResponseError"),
-        ("google", "APIResponseValidationError"),
-        ("google", "ResponseValidationError"),
-    }
-)
-"""An answer that is not what the protocol says it is."""
-
 STREAM_READERS = ("google.api_core._rest_streaming_base", "google.api_core.rest_streaming")
 ANSWER_MODULE = "google.generativeai.types.generation_types"
 CHAT_MODULE = "google.generativeai.generative_models"
@@ -114,8 +53,8 @@ def outcome_of(error: BaseException) -> Outcome:
     """Return what ``error`` says about Google AI: pass it to a breaker as ``expected_exception``.
 
     FAILURE for what the service or the way to it did: HTTP 5xx except 501, 429, 408 and the gRPC codes that
-    mean the same, timeouts, connections refused, lost or cut, and answers that cannot be read. SUCCESS where it
-    answered, however little: a blocked prompt, a candidate without content. RELEASED for a call
+    mean the same, timeouts, connections refused, lost or cut, and answers that cannot be read. SUCCESS
+    where it answered, however little: a blocked prompt, a candidate without content. RELEASED for a call
     that was cancelled. IGNORED for all that is the caller's: a bad key, a bad prompt, an unknown model, and
     every exception of the caller's own code, a timeout or a lost connection that did not come out of an SDK
     included. An exception that was raised ``from`` one of Google's counts as that one.
@@ -135,69 +74,94 @@ def is_google_service_failure(error: BaseException) -> bool:
 
 
 def _outcome_alone(error: BaseException) -> Outcome | None:
-    """Return the outcome, None if the class of ``error`` says nothing about Google."""
+    """Return the outcome, None if ``error`` by itself says nothing about Google."""
     names = names_of(error)
+    return next((outcome for judge in _JUDGES if (outcome := judge(error, names)) is not None), None)
+
+
+def _by_class(error: BaseException, names: Names) -> Outcome | None:
     if isinstance(error, SharedBreakerError) or names & MISUSES:
         return Outcome.IGNORED
-    if ("google", "RetryError") in names:
-        cause = getattr(error, "cause", None)
-        return outcome_of(cause) if isinstance(cause, Exception) else Outcome.FAILURE
-    if names & ANSWERS_WITHOUT_CONTENT:
-        return Outcome.SUCCESS
-    if names & BROKEN_ANSWERS and is_from_google_ai(error):
-        return Outcome.FAILURE
-    if names & API_ERRORS and not is_from_another_google_service(error):
-        outcome = _outcome_of_answer(error)
-        if outcome is not None:
-            return outcome
-    if names & HTTP_ERRORS and asked_a_google_host(error):
-        return _outcome_of_answer(error)
+    return Outcome.SUCCESS if names & ANSWERS_WITHOUT_CONTENT else None
+
+
+def _of_what_was_given_up_on(error: BaseException, names: Names) -> Outcome | None:
+    if ("google", "RetryError") not in names:
+        return None
+    cause = getattr(error, "cause", None)
+    return outcome_of(cause) if isinstance(cause, Exception) else Outcome.FAILURE
+
+
+def _of_broken_answer(error: BaseException, names: Names) -> Outcome | None:
+    return Outcome.FAILURE if names & BROKEN_ANSWERS and is_from_google_ai(error) else None
+
+
+def _of_error_answer(error: BaseException, names: Names) -> Outcome | None:
+    if (names & API_ERRORS and not is_from_another_google_service(error)) or (
+        names & HTTP_ERRORS and asked_a_google_host(error)
+    ):
+        code = "" if hidden_response(error) is not None else rpc_code_of(error)
+        if code:
+            return _of_rpc(code, error)
+        status = http_status_of(error)
+        return None if status is None else _of_status(status)
+    return None
+
+
+def _of_lost_connection(error: BaseException, names: Names) -> Outcome | None:
     if names & LOST_CONNECTIONS and is_from_google_ai(error):
         return Outcome.IGNORED if _is_distrust(error) else Outcome.FAILURE
-    return _outcome_by_place(error)
+    return None
 
 
-def _outcome_of_answer(error: BaseException) -> Outcome | None:
-    if hidden_response(error) is None:
-        code = rpc_code_of(error)
-        if code:
-            if code == "UNAVAILABLE" and _is_distrust(error):
-                return Outcome.IGNORED
-            if code == CANCELLED_RPC:
-                return Outcome.RELEASED
-            return Outcome.FAILURE if code in FAILED_RPCS else Outcome.IGNORED
-    status = http_status_of(error)
-    if status is None:
-        return None
-    if status == CLIENT_CLOSED_REQUEST:
-        return Outcome.RELEASED
-    if status in FAILED_REQUESTS | FAILED_WEBSOCKETS or (
-        status in SERVER_ERRORS and status != NOT_IMPLEMENTED
-    ):
-        return Outcome.FAILURE
-    return Outcome.IGNORED
-
-
-def _outcome_by_place(error: BaseException) -> Outcome | None:
+def _of_place(error: BaseException, _: Names) -> Outcome | None:
     """Judge what has no telling class by where in google-generativeai it was raised, and how."""
     frames = list(frames_of(error))
     if not frames:
         return None
     module, function = module_of(frames[-1]), frames[-1].f_code.co_name
+    outcome = None
     if isinstance(error, ValueError):
         if module.startswith(STREAM_READERS):
-            return Outcome.FAILURE
-        return Outcome.SUCCESS if module == ANSWER_MODULE and function in ANSWER_ACCESSORS else None
-    if isinstance(error, IndexError):
+            outcome = Outcome.FAILURE
+        elif module == ANSWER_MODULE and function in ANSWER_ACCESSORS:
+            outcome = Outcome.SUCCESS
+    elif isinstance(error, IndexError):
         # A chat takes the first candidate of an answer, whether it has one or not.
-        return Outcome.SUCCESS if any(_is_chat(frame) for frame in frames) else None
-    if isinstance(error, AttributeError):
+        outcome = Outcome.SUCCESS if any(_is_chat(frame) for frame in frames) else None
+    elif isinstance(error, AttributeError):
         # What gRPC's asyncio makes of an answer that it cannot read is None.
-        return Outcome.FAILURE if module == ANSWER_MODULE and error.obj is None else None
-    if isinstance(error, (StopIteration, StopAsyncIteration)):
+        outcome = Outcome.FAILURE if module == ANSWER_MODULE and error.obj is None else None
+    elif isinstance(error, (StopIteration, StopAsyncIteration)):
         # A stream that ended before its first piece: `next()` of the SDK's own lets the end out as it is.
-        return Outcome.FAILURE if module.startswith((ANSWER_MODULE, *STREAM_READERS)) else None
-    return None
+        outcome = Outcome.FAILURE if module.startswith((ANSWER_MODULE, *STREAM_READERS)) else None
+    return outcome
+
+
+_JUDGES: tuple[Callable[[BaseException, Names], Outcome | None], ...] = (
+    _by_class,
+    _of_what_was_given_up_on,
+    # Before the errors that it answers with: a class may be both.
+    _of_broken_answer,
+    _of_error_answer,
+    _of_lost_connection,
+    _of_place,
+)
+
+
+def _of_rpc(code: str, error: BaseException) -> Outcome:
+    if code == CANCELLED_RPC:
+        return Outcome.RELEASED
+    return Outcome.FAILURE if code in FAILED_RPCS and not _is_distrust(error) else Outcome.IGNORED
+
+
+def _of_status(status: int) -> Outcome:
+    if status == CLIENT_CLOSED_REQUEST:
+        return Outcome.RELEASED
+    failed = status in FAILED_REQUESTS | FAILED_WEBSOCKETS or (
+        status in SERVER_ERRORS and status != NOT_IMPLEMENTED
+    )
+    return Outcome.FAILURE if failed else Outcome.IGNORED
 
 
 def _is_chat(frame: FrameType) -> bool:

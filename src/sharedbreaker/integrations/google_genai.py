@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from sharedbreaker.google_errors import outcome_of, retry_after_of
 from sharedbreaker.integrations.google.breakers import Breakers, role_breakers
 from sharedbreaker.integrations.google.calls import GuardedCalls
+from sharedbreaker.integrations.google.genai_methods import METHODS
 from sharedbreaker.integrations.google.roles import Role, role_of
 from sharedbreaker.integrations.google.routes import Route
 from sharedbreaker.integrations.google.twins import classes_of, refuse_twin, twin_of
@@ -21,47 +22,7 @@ __all__ = ["DEFAULT_TIMEOUT", "METHODS", "guard", "outcome_of", "retry_after_of"
 Client = TypeVar("Client")
 
 DEFAULT_TIMEOUT = 300.0
-"""Seconds that a guarded call may last where neither the client nor the call says; the SDK's own is for ever."""
-
-METHODS: Mapping[str, Route] = {
-    "models.generate_content": Route.BY_PROMPT,
-    "models.generate_content_stream": Route.BY_PROMPT,
-    "models.generate_images": Route.IMAGEN,
-    "models.edit_image": Route.IMAGEN,
-    "models.upscale_image": Route.IMAGEN,
-    "models.recontext_image": Route.IMAGEN,
-    "models.segment_image": Route.IMAGEN,
-    "models.generate_videos": Route.UNGUARDED,
-    "models.embed_content": Route.UNGUARDED,
-    "models.count_tokens": Route.UNGUARDED,
-    "models.compute_tokens": Route.UNGUARDED,
-    "models.get": Route.UNGUARDED,
-    "models.list": Route.UNGUARDED,
-    "models.update": Route.UNGUARDED,
-    "models.delete": Route.UNGUARDED,
-    "chats.create": Route.LOCAL,
-    "Chat.send_message": Route.THROUGH,
-    "Chat.send_message_stream": Route.THROUGH,
-    "Chat.get_history": Route.LOCAL,
-    "Chat.record_history": Route.LOCAL,
-    "files.*": Route.UNGUARDED,
-    "caches.*": Route.UNGUARDED,
-    "tunings.*": Route.UNGUARDED,
-    "batches.*": Route.UNGUARDED,
-    "operations.*": Route.UNGUARDED,
-    "auth_tokens.*": Route.UNGUARDED,
-    "file_search_stores.*": Route.UNGUARDED,
-    "live.*": Route.UNGUARDED,
-    "interactions.*": Route.UNGUARDED,
-    "agents.*": Route.UNGUARDED,
-    "webhooks.*": Route.UNGUARDED,
-    "triggers.*": Route.UNGUARDED,
-    "environments.*": Route.UNGUARDED,
-    "credentials.*": Route.UNGUARDED,
-    "voices.*": Route.UNGUARDED,
-    "decisions.*": Route.UNGUARDED,
-}
-"""Where each method goes, of the client and of ``client.aio`` alike; a star is a whole namespace."""
+"""Seconds that a guarded call may last where neither client nor call says so; the SDK's own is for ever."""
 
 _STREAM = "generate_content_stream"
 
@@ -138,7 +99,9 @@ def _guarded_aio(aio: Any, client: Any, calls: GuardedCalls, timeout: float) -> 
     )
 
 
-def _guarded_models(models: Any, client: Any, calls: GuardedCalls, timeout: float, *, asynchronous: bool) -> Any:
+def _guarded_models(
+    models: Any, client: Any, calls: GuardedCalls, timeout: float, *, asynchronous: bool
+) -> Any:
     overrides = {}
     for method, route in METHODS.items():
         namespace, _, name = method.partition(".")
@@ -147,7 +110,9 @@ def _guarded_models(models: Any, client: Any, calls: GuardedCalls, timeout: floa
         original = getattr(models, name, None)
         if original is None:  # another version of the SDK
             continue
-        overrides[name] = _override(original, route, calls, _Bounds(models, timeout), asynchronous=asynchronous)
+        overrides[name] = _override(
+            original, route, calls, _Bounds(models, timeout), asynchronous=asynchronous
+        )
     # A client that is collected closes the connections that its namespaces use.
     return twin_of(models, _client_kept_alive=client, **overrides)
 
@@ -189,7 +154,7 @@ class _Bounds:
         self._timeout_ms = round(timeout * 1000)
 
     def applied_to(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Return the arguments of a call with a timeout, and without retries, unless something else is set."""
+        """Return a call's arguments with a timeout, and without retries, unless something else is set."""
         from google.genai import types  # noqa: PLC0415 - it is loaded where a client of it is
 
         config = arguments.get("config")

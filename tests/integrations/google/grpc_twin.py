@@ -68,7 +68,11 @@ class GrpcTwin:
         make = grpc.unary_stream_rpc_method_handler if streams else grpc.unary_unary_rpc_method_handler
 
         def unary(asked: Any, context: Any) -> bytes:
-            return next(self._answers(asked, "predict" if request is glm.PredictRequest else "generateContent", context))
+            return next(
+                self._answers(
+                    asked, "predict" if request is glm.PredictRequest else "generateContent", context
+                )
+            )
 
         def stream(asked: Any, context: Any) -> Iterator[bytes]:
             yield from self._answers(asked, "streamGenerateContent", context)

@@ -11,7 +11,14 @@ PAGE = Path(__file__).parents[3] / "docs" / "google-ai.md"
 BEGIN = "<!-- outcomes: written by make docs -->\n"
 END = "<!-- end of outcomes -->"
 
-_HEADERS = ("situation", "google-genai", "google-generativeai, REST", "google-generativeai, gRPC", "outcome", "stays open for")
+_HEADERS = (
+    "situation",
+    "google-genai",
+    "google-generativeai, REST",
+    "google-generativeai, gRPC",
+    "outcome",
+    "stays open for",
+)
 
 
 def rendered() -> str:
@@ -45,7 +52,7 @@ def _cell(situation: Situation, column: str, other: str = "") -> str:
 
 def _name(raised: str | None) -> str:
     if raised is None:
-        return "–"
+        return "does not happen"
     return "returns" if raised == NOTHING else f"`{raised}`"
 
 

@@ -1,7 +1,10 @@
-"""Breakers that write down what guards do with them, and let everything through until they are told not to."""
+"""Breakers that write down what guards do with them, and let calls through until they are told not to."""
 
 from __future__ import annotations
 
+import asyncio
+import time
+from collections.abc import Callable
 from typing import Any
 
 from sharedbreaker import CircuitBreakerError, CircuitState
@@ -40,6 +43,17 @@ class Record:
 
 
 ROLES = ("text", "vision", "imagen")
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 5
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come to pass within five seconds"
+        await asyncio.sleep(0.002)
+
+
+def until_settled(record: Record) -> None:
+    asyncio.run(until(lambda: record.in_flight == 0))
 
 
 class SyncRecorder:

@@ -55,7 +55,7 @@ class Situation:
 
     def raised_by(self, column: str, ask: Ask) -> str | None:
         """Return the name of what is raised, None for what cannot happen."""
-        for key in ((f"{column} stream", column) if ask in {Ask.STREAM, Ask.CHAT_STREAM} else (column,)):
+        for key in (f"{column} stream", column) if ask in {Ask.STREAM, Ask.CHAT_STREAM} else (column,):
             if key in self.raised:
                 return self.raised[key]
         like = ALIKE.get(column)
@@ -193,7 +193,12 @@ SITUATIONS: tuple[Situation, ...] = (
     Situation(
         "timeout",
         Behaviour(fault=Fault.HANG),
-        {"genai": "ReadTimeout", "aiohttp": "TimeoutError", "rest": "ReadTimeout", "grpc": "DeadlineExceeded"},
+        {
+            "genai": "ReadTimeout",
+            "aiohttp": "TimeoutError",
+            "rest": "ReadTimeout",
+            "grpc": "DeadlineExceeded",
+        },
         FAILURE,
         timeout=0.3,
     ),
@@ -233,7 +238,9 @@ SITUATIONS: tuple[Situation, ...] = (
         FAILURE,
     ),
     _answered("blocked prompt", Content.BLOCKED_PROMPT, _RETURNED, Ask.WHOLE),
-    _answered("blocked prompt, in a stream or a chat", Content.BLOCKED_PROMPT, _BLOCKED, Ask.STREAM, Ask.CHAT),
+    _answered(
+        "blocked prompt, in a stream or a chat", Content.BLOCKED_PROMPT, _BLOCKED, Ask.STREAM, Ask.CHAT
+    ),
     _answered("blocked prompt, `.text`", Content.BLOCKED_PROMPT, _READ, Ask.TEXT),
     _answered("stopped for SAFETY", Content.SAFETY, _RETURNED, Ask.WHOLE, Ask.STREAM),
     _answered("stopped for SAFETY, in a chat", Content.SAFETY, _STOPPED, Ask.CHAT),

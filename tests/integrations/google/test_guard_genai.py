@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from conftest import Servers
-from recorded import Record
+from recorded import Record, until
+from sdk_servers import Servers
+from sdk_servers import all_servers as all_servers
+from sdk_servers import servers as servers
 from ways import HAS_AIOHTTP, HAS_GENAI, IMAGEN_MODEL, MODEL, genai_client
 
 from sharedbreaker import CircuitBreakerError
@@ -41,7 +43,7 @@ def client(servers: Servers, record: Record) -> Iterator[genai.Client]:
 
 
 def test_it_is_a_client(client: genai.Client, servers: Servers) -> None:
-    """isinstance holds for the client and for what hangs on it, and all else is the original's."""
+    """Isinstance holds for the client and for what hangs on it, and all else is the original's."""
     with genai_client(servers.address, 10) as original:
         guarded = guard(original, **Record().breakers())
 
@@ -73,7 +75,10 @@ def picture() -> types.Part:
 
 PROMPTS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "words": ("text", lambda models: models.generate_content(model=MODEL, contents="hi")),
-    "a picture": ("vision", lambda models: models.generate_content(model=MODEL, contents=["what?", picture()])),
+    "a picture": (
+        "vision",
+        lambda models: models.generate_content(model=MODEL, contents=["what?", picture()]),
+    ),
     "a picture from a generator": (
         "vision",
         lambda models: models.generate_content(model=MODEL, contents=(part for part in ["what?", picture()])),
@@ -89,7 +94,9 @@ PROMPTS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "a model that draws": (
         "imagen",
         lambda models: models.generate_content(
-            model="models/gemini-2.5-flash-image", contents="a cat", config=types.GenerateContentConfig(seed=1)
+            model="models/gemini-2.5-flash-image",
+            contents="a cat",
+            config=types.GenerateContentConfig(seed=1),
         ),
     ),
 }
@@ -144,13 +151,17 @@ def test_a_chat_is_guarded(client: genai.Client, record: Record) -> None:
     """Each message of a chat is a call; a picture in its history makes it one for vision."""
     chat = client.chats.create(model=MODEL)
     assert chat.send_message("hi").text == "You asked: hi"
-    assert "".join(piece.text or "" for piece in chat.send_message_stream([picture(), "what?"])).startswith("I see")
+    assert "".join(piece.text or "" for piece in chat.send_message_stream([picture(), "what?"])).startswith(
+        "I see"
+    )
     chat.send_message("and now?")
 
     assert record.lines == ["text: success", "vision: success", "vision: success"]
 
 
-@pytest.mark.parametrize("method", [name for name, route in METHODS.items() if route in {"by prompt", "imagen"}])
+@pytest.mark.parametrize(
+    "method", [name for name, route in METHODS.items() if route in {"by prompt", "imagen"}]
+)
 @pytest.mark.parametrize("asynchronous", [False, True])
 def test_an_open_circuit_lets_no_guarded_method_call(
     client: genai.Client, servers: Servers, record: Record, method: str, *, asynchronous: bool
@@ -217,8 +228,7 @@ def test_a_cancelled_call_is_released(servers: Servers, record: Record) -> None:
     async def main() -> None:
         async with guard(genai_client(servers.address, 10), **record.breakers()).aio as aio:
             call = asyncio.ensure_future(aio.models.generate_content(model=MODEL, contents="hi"))
-            while servers.rest.books(GoogleAiService.TEXT).in_flight == 0:
-                await asyncio.sleep(0.005)
+            await until(lambda: servers.rest.books(GoogleAiService.TEXT).in_flight > 0)
             call.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await call
@@ -233,7 +243,8 @@ def test_a_call_that_may_hang_for_ever_may_not(servers: Servers, record: Record)
     servers.behave(Behaviour(fault=Fault.HANG))
     options = types.HttpOptions(base_url=servers.address.url)
     with guard(genai.Client(api_key="key", http_options=options), **record.breakers(), timeout=0.2) as client:
-        for config in (None, {"seed": 1}, {"httpOptions": {}}, types.GenerateContentConfig(seed=1)):
+        configs: list[Any] = [None, {"seed": 1}, {"httpOptions": {}}, types.GenerateContentConfig(seed=1)]
+        for config in configs:
             with pytest.raises(Exception, match="timed out"):
                 client.models.generate_content(model=MODEL, contents="hi", config=config)
 
@@ -246,8 +257,10 @@ def test_a_timeout_that_is_set_stays(servers: Servers, record: Record, where: st
     servers.behave(Behaviour(fault=Fault.HANG))
     chosen = {"timeout": 200}
     options = types.HttpOptions(base_url=servers.address.url, **(chosen if where == "client" else {}))
-    config = types.GenerateContentConfig(http_options=types.HttpOptions(**chosen)) if where == "call" else None
-    with guard(genai.Client(api_key="key", http_options=options), **record.breakers(), timeout=100) as client:
+    config = (
+        types.GenerateContentConfig(http_options=types.HttpOptions(**chosen)) if where == "call" else None
+    )
+    with guard(genai.Client(api_key="key", http_options=options), **record.breakers(), timeout=100) as client:  # noqa: SIM117
         with pytest.raises(Exception, match="timed out"):
             client.models.generate_content(model=MODEL, contents="hi", config=config)
     if config is not None:
@@ -261,7 +274,7 @@ def test_retries_are_off_unless_they_are_on(servers: Servers, record: Record) ->
     for options, requests in ((None, 1), (retries, 2)):
         servers.rest.reset_books()
         http_options = types.HttpOptions(base_url=servers.address.url, timeout=5000, retry_options=options)
-        with guard(genai.Client(api_key="key", http_options=http_options), **record.breakers()) as client:
+        with guard(genai.Client(api_key="key", http_options=http_options), **record.breakers()) as client:  # noqa: SIM117
             with pytest.raises(genai.errors.ServerError):
                 client.models.generate_content(model=MODEL, contents="hi")
         assert servers.rest.books(GoogleAiService.TEXT).answered == {"503": requests}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conftest import Servers
-from recorded import Record
+from recorded import Record, until, until_settled
+from sdk_servers import Servers
+from sdk_servers import all_servers as all_servers
+from sdk_servers import servers as servers
 from ways import HAS_GENAI, MODEL, genai_client
 
 from sharedbreaker import CircuitBreakerError
@@ -36,13 +37,6 @@ def client(servers: Servers, record: Record) -> Iterator[genai.Client]:
         yield guard(made, **record.breakers())
 
 
-def until_settled(record: Record) -> None:
-    deadline = time.monotonic() + 5
-    while record.in_flight:
-        assert time.monotonic() < deadline, "a call was not released within five seconds"
-        time.sleep(0.002)
-
-
 def test_a_stream_is_one_call(client: genai.Client, record: Record) -> None:
     """It is admitted at its first piece and a success after its last."""
     stream = client.models.generate_content_stream(**ASK)
@@ -57,7 +51,9 @@ def test_a_stream_is_one_call(client: genai.Client, record: Record) -> None:
     assert list(stream) == []
 
 
-def test_a_stream_that_nobody_starts_takes_nothing(client: genai.Client, servers: Servers, record: Record) -> None:
+def test_a_stream_that_nobody_starts_takes_nothing(
+    client: genai.Client, servers: Servers, record: Record
+) -> None:
     """Neither the breaker nor the service hears of it, closed or not."""
     stream: Any = client.models.generate_content_stream(**ASK)
     stream.close()
@@ -68,7 +64,9 @@ def test_a_stream_that_nobody_starts_takes_nothing(client: genai.Client, servers
     assert servers.rest.books(GoogleAiService.TEXT).answered == {}
 
 
-def test_an_error_in_the_middle_is_the_outcome(client: genai.Client, servers: Servers, record: Record) -> None:
+def test_an_error_in_the_middle_is_the_outcome(
+    client: genai.Client, servers: Servers, record: Record
+) -> None:
     """An error after the first piece is the call's."""
     servers.behave(Behaviour(fault=Fault.ERROR_MID_STREAM))
     stream = client.models.generate_content_stream(**ASK)
@@ -138,8 +136,7 @@ def test_async_streams_keep_the_same_rules(servers: Servers, record: Record) -> 
             await anext(dropped)
             del dropped
             gc.collect()
-            while record.in_flight:
-                await asyncio.sleep(0.002)
+            await until(lambda: record.in_flight == 0)
             assert record.lines[2:] == ["text: released"] * 2
 
             before = servers.rest.books(GoogleAiService.TEXT).answered
@@ -166,8 +163,7 @@ def test_cancelling_a_stream_releases_it(servers: Servers, record: Record) -> No
         async with guard(genai_client(servers.address, 10), **record.breakers()).aio as aio:
             stream = await aio.models.generate_content_stream(**ASK)
             piece = asyncio.ensure_future(anext(stream))
-            while servers.rest.books(GoogleAiService.TEXT).in_flight == 0:
-                await asyncio.sleep(0.002)
+            await until(lambda: servers.rest.books(GoogleAiService.TEXT).in_flight > 0)
             piece.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await piece

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from conftest import Servers
-from recorded import Record
-from ways import HAS_GENERATIVEAI, MODEL, generativeai, grpc_channel, predict_request, protocol, rest_client, transport_of
+from recorded import Record, until, until_settled
+from sdk_servers import Servers
+from sdk_servers import all_servers as all_servers
+from sdk_servers import servers as servers
+from ways import (
+    HAS_GENERATIVEAI,
+    MODEL,
+    generativeai,
+    grpc_channel,
+    predict_request,
+    protocol,
+    rest_client,
+    transport_of,
+)
 
 from sharedbreaker import CircuitBreakerError
 from sharedbreaker.demo.google_ai_server import Behaviour, Content, Fault, GoogleAiService, Quota, draw_png
@@ -27,7 +37,9 @@ PNG = {"mime_type": "image/png", "data": draw_png("subject")}
 
 
 # The SDK leaves the connection of a stream that was not read to its end to the garbage collector.
-left_open = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+left_open = pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
 
 
 @pytest.fixture
@@ -62,26 +74,19 @@ def model(unguarded: Any, record: Record) -> Any:
     return guard(unguarded, **record.breakers())
 
 
-def in_loop(servers: Servers, record: Record, use: Callable[[Any], Any], **bounds: float) -> None:
+def in_loop(servers: Servers, record: Record, use: Callable[[Any], Any]) -> None:
     async def main() -> None:
         async with grpc_channel(servers.address, asynchronous=True) as channel:
             model = generativeai().GenerativeModel(MODEL)
             transport = transport_of("generative_service", channel, asynchronous=True)
             model._async_client = protocol().GenerativeServiceAsyncClient(transport=transport)
-            await use(guard(model, **record.breakers(), **bounds))
+            await use(guard(model, **record.breakers()))
 
     asyncio.run(main())
 
 
-def until_settled(record: Record) -> None:
-    deadline = time.monotonic() + 5
-    while record.in_flight:
-        assert time.monotonic() < deadline, "a call was not released within five seconds"
-        time.sleep(0.002)
-
-
 def test_it_is_a_model(unguarded: Any, record: Record) -> None:
-    """isinstance holds, attributes are the original's, and the original is not guarded."""
+    """Isinstance holds, attributes are the original's, and the original is not guarded."""
     model = guard(unguarded, **record.breakers())
 
     assert isinstance(model, generativeai().GenerativeModel)
@@ -93,7 +98,9 @@ def test_it_is_a_model(unguarded: Any, record: Record) -> None:
     assert record.lines == []
 
 
-def test_a_prompt_goes_through_the_breaker_of_its_service(model: Any, servers: Servers, record: Record) -> None:
+def test_a_prompt_goes_through_the_breaker_of_its_service(
+    model: Any, servers: Servers, record: Record
+) -> None:
     """Words are text, a picture is vision."""
     assert model.generate_content("hi").text == "You asked: hi"
     assert model.generate_content([PNG, "what?"]).text.startswith("I see")
@@ -187,7 +194,10 @@ def test_a_call_is_made_once(model: Any, servers: Servers, record: Record, optio
     requests = servers.grpc.requests
     with pytest.raises(exceptions.ServiceUnavailable):
         model.generate_content("hi", request_options=options)
-    assert sum(servers.rest.books(GoogleAiService.TEXT).answered.values()) + servers.grpc.requests == requests + 1
+    assert (
+        sum(servers.rest.books(GoogleAiService.TEXT).answered.values()) + servers.grpc.requests
+        == requests + 1
+    )
     servers.behave(Behaviour(status=429, quota=Quota.PER_MINUTE))
     with pytest.raises(exceptions.TooManyRequests):
         model.generate_content("hi", request_options=options)
@@ -200,7 +210,10 @@ def test_retries_that_are_asked_for_are_one_call(model: Any, servers: Servers, r
     """A Retry of the user's is kept; its RetryError is judged by what it gave up on."""
     servers.behave(Behaviour(status=503))
     patience = retry.Retry(
-        predicate=retry.if_exception_type(exceptions.ServiceUnavailable), initial=0.01, maximum=0.01, timeout=0.1
+        predicate=retry.if_exception_type(exceptions.ServiceUnavailable),
+        initial=0.01,
+        maximum=0.01,
+        timeout=0.1,
     )
     with pytest.raises(exceptions.RetryError):
         model.generate_content("hi", request_options={"retry": patience, "timeout": 5})
@@ -294,8 +307,7 @@ def test_async_calls_keep_the_same_rules(servers: Servers, record: Record) -> No
         await anext(aiter(stream))
         del stream
         gc.collect()
-        while record.in_flight:
-            await asyncio.sleep(0.002)
+        await until(lambda: record.in_flight == 0)
         assert record.lines[4:] == ["text: released"]
 
         servers.behave(Behaviour(content=Content.BLOCKED_PROMPT))
@@ -322,8 +334,7 @@ def test_a_cancelled_call_is_released(servers: Servers, record: Record) -> None:
 
     async def use(model: Any) -> None:
         call = asyncio.ensure_future(model.generate_content_async("hi"))
-        while servers.grpc.requests == requests:
-            await asyncio.sleep(0.002)
+        await until(lambda: servers.grpc.requests > requests)
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call

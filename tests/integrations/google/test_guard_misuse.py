@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from conftest import Servers
 from recorded import Record
+from sdk_servers import Servers
+from sdk_servers import all_servers as all_servers
+from sdk_servers import servers as servers
 from ways import HAS_GENAI, HAS_GENERATIVEAI, MODEL, genai_client, generativeai
 
 from sharedbreaker import CircuitBreaker

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
-from pathlib import Path
 
 import pytest
 from addresses import Address
 from outcome_docs import BEGIN, END, PAGE, rendered
+from sdk_servers import all_servers as all_servers
+from sdk_servers import arrange as arrange
+from sdk_servers import servers as servers
 from situations import NOTHING, SITUATIONS, Situation, Trouble
-from ways import HAS_AIOHTTP, HAS_GENAI, HAS_GENERATIVEAI, WAYS, Ask, Way
+from ways import WAYS, Ask, Way
 
 from sharedbreaker.circuit.outcome import Outcome
 from sharedbreaker.demo.google_ai_server import Behaviour

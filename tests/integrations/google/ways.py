@@ -139,9 +139,7 @@ def grpc_channel(address: Address, *, asynchronous: bool) -> Any:
 
 def transport_of(service: str, channel: Any, *, asynchronous: bool) -> Any:
     """Return a transport of ``generative_service`` or ``prediction_service`` over ``channel``."""
-    module = importlib.import_module(
-        f"google.ai.generativelanguage_v1beta.services.{service}.transports"
-    )
+    module = importlib.import_module(f"google.ai.generativelanguage_v1beta.services.{service}.transports")
     words = "".join(word.capitalize() for word in service.split("_"))
     return getattr(module, f"{words}Grpc{'AsyncIO' if asynchronous else ''}Transport")(channel=channel)
 
@@ -194,7 +192,9 @@ def _grpc(address: Address, ask: Ask, timeout: float) -> Any:
     with grpc_channel(address, asynchronous=False) as channel:
         if ask is Ask.PICTURE:
             transport = transport_of("prediction_service", channel, asynchronous=False)
-            return glm.PredictionServiceClient(transport=transport).predict(predict_request("a cat"), **options)
+            return glm.PredictionServiceClient(transport=transport).predict(
+                predict_request("a cat"), **options
+            )
         model = generativeai().GenerativeModel(MODEL)
         transport = transport_of("generative_service", channel, asynchronous=False)
         model._client = glm.GenerativeServiceClient(transport=transport)

@@ -108,7 +108,9 @@ class Behaviour:
         if self.quota is not None and (
             not isinstance(self.quota, Quota) or self.status != _TOO_MANY_REQUESTS
         ):
-            raise ValueError(f"quota goes with a status of 429 only, and is per_minute or per_day, not {self.quota!r}")
+            raise ValueError(
+                f"quota goes with a status of 429 only, and is per_minute or per_day, not {self.quota!r}"
+            )
         if self.retry_after is not None:
             self._check_retry_after(self.retry_after)
         if self.failures is not None and (not _is_whole(self.failures) or self.failures < 1):

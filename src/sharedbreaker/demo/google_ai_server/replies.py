@@ -52,8 +52,8 @@ def error_reply(
     """Return an error as Google words it.
 
     ``retry_after`` (seconds) is said in the Retry-After header and as a RetryInfo detail. ``quota`` in a
-    QuotaFailure detail. With ``in_array`` the body is an array of one error: Google answers so where a stream was to be a
-    JSON array.
+    QuotaFailure detail. With ``in_array`` the body is an array of one error: Google answers so where a
+    stream was to be a JSON array.
     """
     error = error_document(status, message)
     headers = {}

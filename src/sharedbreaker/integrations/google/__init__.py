@@ -1,1 +1,1 @@
-"""What the guards of both Google SDKs have in common. For users: ``google_genai``, ``google_generativeai``."""
+"""What the guards of both Google SDKs are made of; users import the two modules beside this folder."""

@@ -1,4 +1,4 @@
-"""The breakers that a guard was given: for each service one for ordinary calls, one for async calls, or both."""
+"""The breakers that a guard was given: for each service one for ordinary calls, one for async, or both."""
 
 from __future__ import annotations
 

@@ -24,9 +24,7 @@ class GuardedCalls:
     def __init__(self, breakers: RoleBreakers) -> None:
         self.breakers = breakers
 
-    def run(
-        self, role: Role, call: Callable[[], T], hand_over: Callable[[T, OpenCall], bool] = _never
-    ) -> T:
+    def run(self, role: Role, call: Callable[[], T], hand_over: Callable[[T, OpenCall], bool] = _never) -> T:
         """Return what ``call`` returns.
 
         Where that is a stream that has begun, ``hand_over`` makes it answer for the open call, and returns

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, Generic, TypeVar
 
-from sharedbreaker.integrations.google.breakers import AsyncBreaker, SyncBreaker
 from sharedbreaker.integrations.google.open_calls import AsyncOpenCall, OpenCall
 
 T = TypeVar("T")
@@ -100,10 +99,8 @@ class AsyncGuardedStream(AsyncIterator[T], Generic[T]):
     @classmethod
     def of_running(cls, call: AsyncOpenCall, stream: AsyncIterator[T]) -> AsyncGuardedStream[T]:
         """Return the rest of a stream whose call has been admitted."""
-        guarded = cls.__new__(cls)
-        guarded._begin = None
-        guarded._call = call
-        guarded._stream = stream
+        guarded: AsyncGuardedStream[T] = cls(_already_begun, _already_begun)
+        guarded._resume(call, stream)
         return guarded
 
     def __aiter__(self) -> AsyncGuardedStream[T]:
@@ -145,6 +142,9 @@ class AsyncGuardedStream(AsyncIterator[T], Generic[T]):
     def __getattr__(self, name: str) -> Any:
         return getattr(_stream_of(self), name)
 
+    def _resume(self, call: AsyncOpenCall, stream: AsyncIterator[T]) -> None:
+        self._begin, self._call, self._stream = None, call, stream
+
     async def _start(self) -> None:
         begin, self._begin = self._begin, None
         assert begin is not None  # noqa: S101 - a stream starts once
@@ -158,6 +158,10 @@ class AsyncGuardedStream(AsyncIterator[T], Generic[T]):
 
     def _end(self) -> None:
         self._call = None
+
+
+async def _already_begun() -> Any:
+    raise AssertionError
 
 
 def _stream_of(guarded: Any) -> Any:

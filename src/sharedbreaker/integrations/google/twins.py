@@ -20,7 +20,7 @@ def twin_of(original: Any, **members: Any) -> Any:
     if hasattr(parent, "__del__"):
         # The original closes the connections of both when it goes, and not before the twin does.
         changed["__del__"] = lambda _: None
-    twin = object.__new__(type(parent.__name__, (parent,), changed))
+    twin: Any = object.__new__(type(parent.__name__, (parent,), changed))
     twin.__dict__ = original.__dict__
     _keep(twin, original)
     return twin
