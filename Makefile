@@ -8,9 +8,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 SECONDS ?= 60
 SEED ?=
+# Each as `pip install` takes it; without a version, the newest.
+SDKS := google-genai==1.75.0 google-genai google-generativeai==0.8.5 google-generativeai
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-oldest faults bench lint format clean
+.PHONY: help demo test test-oldest test-sdks docs faults bench lint format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +27,12 @@ test-oldest: $(VENV)/.oldest ## the rules and the core on the oldest redis-py th
 	# It leaves sockets to the garbage collector, which the newer ones do not.
 	$(VENV)/oldest/bin/python -m pytest tests/rules tests/core \
 		-W ignore::pytest.PytestUnraisableExceptionWarning -W ignore::ResourceWarning $(ARGS)
+
+test-sdks: $(SDKS:%=$(VENV)/.sdk-%) ## the integrations with each of Google's SDKs, the oldest supported and the newest, alone
+	@for sdk in $(SDKS); do echo "with $$sdk alone"; $(VENV)/sdk-$$sdk/bin/python -m pytest tests/integrations/google $(ARGS) || exit 1; done
+
+docs: $(VENV)/.test ## write the tables that the docs have from tests
+	$(BIN)/python tests/integrations/google/outcome_docs.py
 
 faults: $(VENV)/.test ## kill, freeze and cut everything for SECONDS=60, then compare books; SEED=7 repeats a run
 	$(BIN)/python tests/faults --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
@@ -71,6 +79,13 @@ $(VENV)/.oldest: $(VENV)/.test
 	$(PYTHON) -m venv $(VENV)/oldest
 	$(VENV)/oldest/bin/python -m pip --disable-pip-version-check --quiet install --upgrade 'pip>=25.1'
 	$(VENV)/oldest/bin/python -m pip --disable-pip-version-check --quiet install --editable '.[demo]' 'redis==5.0.1' --group test
+	@touch $@
+
+$(VENV)/.sdk-%: $(VENV)/.pip pyproject.toml
+	@echo "installing $* alone"
+	$(PYTHON) -m venv $(VENV)/sdk-$*
+	$(VENV)/sdk-$*/bin/python -m pip --disable-pip-version-check --quiet install --upgrade 'pip>=25.1'
+	$(VENV)/sdk-$*/bin/python -m pip --disable-pip-version-check --quiet install --editable . '$*' --group integrations
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.test
