@@ -16,14 +16,18 @@ from sharedbreaker.integrations.google.breakers import AsyncBreaker, SyncBreaker
 
 
 class OpenCall:
-    """An admitted call of a sync breaker. Dropped without a report, it is released."""
+    """An admitted call of a sync breaker."""
 
     def __init__(self, breaker: SyncBreaker) -> None:
         """Ask for admission; raise CircuitBreakerError where it is refused."""
         self._breaker = breaker
         self._process = os.getpid()
-        self._dropped = _dropped_calls()
+        self._dropped: _Dropped | None = None
         self._admission: Admission | None = breaker.admit()
+
+    def release_when_dropped(self) -> None:
+        """Release the call if the garbage collector finds it without a report."""
+        self._dropped = _dropped_calls()
 
     def succeed(self) -> None:
         """Report that the service answered."""
@@ -44,7 +48,7 @@ class OpenCall:
 
     def __del__(self) -> None:
         admission = getattr(self, "_admission", None)
-        if admission is not None and self._process == os.getpid():
+        if admission is not None and self._dropped is not None and self._process == os.getpid():
             self._dropped.put((self._breaker, admission))
 
 

@@ -72,6 +72,7 @@ class GuardedStream(Iterator[T], Generic[T]):
         begin, self._begin = self._begin, None
         assert begin is not None  # noqa: S101 - a stream starts once
         call = begin()
+        call.release_when_dropped()
         try:
             self._stream = self._open_stream()
         except BaseException as error:
