@@ -53,7 +53,8 @@ def tls_server(*, closes: bool) -> Iterator[Address]:
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
     try:
-        yield Address(f"https://localhost:{port}", f"localhost:{port}", tls=True)
+        # By number: of a name with two addresses, gRPC tells the error of the last one only.
+        yield Address(f"https://127.0.0.1:{port}", f"127.0.0.1:{port}", tls=True)
     finally:
         with suppress(OSError):
             listener.shutdown(socket.SHUT_RDWR)

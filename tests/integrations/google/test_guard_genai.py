@@ -267,6 +267,34 @@ def test_a_timeout_that_is_set_stays(servers: Servers, record: Record, where: st
         assert config.http_options == types.HttpOptions(**chosen)
 
 
+if HAS_AIOHTTP:
+
+    def test_aiohttp_tries_nothing_again_in_secret(
+        servers: Servers, record: Record, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Without a word about retries the SDK would sleep for up to ten seconds, and try once more."""
+        servers.behave(Behaviour(fault=Fault.CUT))
+        slept: list[float] = []
+
+        async def sleep(seconds: float) -> None:
+            slept.append(seconds)
+
+        async def main() -> None:
+            options = types.HttpOptions(base_url=servers.address.url, timeout=5000)
+            async with guard(
+                genai.Client(api_key="key", http_options=options), **record.breakers()
+            ).aio as aio:
+                monkeypatch.setattr(asyncio, "sleep", sleep)
+                with pytest.raises(OSError, match="reset"):
+                    await aio.models.generate_content(model=MODEL, contents="hi")
+                monkeypatch.undo()
+
+        asyncio.run(main())
+        assert [seconds for seconds in slept if seconds >= 1] == []
+        assert record.lines == ["text: failure"]
+        assert servers.rest.books(GoogleAiService.TEXT).answered == {"cut": 1}
+
+
 def test_retries_are_off_unless_they_are_on(servers: Servers, record: Record) -> None:
     """A call is made once; retries that the user has set are kept, and count as one call."""
     servers.behave(Behaviour(status=503))
