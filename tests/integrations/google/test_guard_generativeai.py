@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from recorded import Record, until, until_settled
+from guarded_models import PNG, in_loop, over_rest
+from guarded_models import model as model
+from guarded_models import record as record
+from guarded_models import unguarded as unguarded
+from recorded import Record, until
 from sdk_servers import Servers
 from sdk_servers import all_servers as all_servers
 from sdk_servers import servers as servers
@@ -25,64 +26,13 @@ from ways import (
 )
 
 from sharedbreaker import CircuitBreakerError
-from sharedbreaker.demo.google_ai_server import Behaviour, Content, Fault, GoogleAiService, Quota, draw_png
+from sharedbreaker.demo.google_ai_server import Behaviour, Content, Fault, GoogleAiService, Quota
 from sharedbreaker.integrations.google_generativeai import guard
 
 if not HAS_GENERATIVEAI:
     pytest.skip("google-generativeai is not installed", allow_module_level=True)
 
 from google.api_core import exceptions, retry
-
-PNG = {"mime_type": "image/png", "data": draw_png("subject")}
-
-
-# The SDK leaves the connection of a stream that was not read to its end to the garbage collector.
-left_open = pytest.mark.filterwarnings(
-    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
-)
-
-
-@pytest.fixture
-def record() -> Record:
-    return Record()
-
-
-@contextmanager
-def over_rest(servers: Servers, name: str = MODEL) -> Iterator[Any]:
-    model = generativeai().GenerativeModel(name)
-    model._client = rest_client(protocol().GenerativeServiceClient, servers.address)
-    yield model
-
-
-@contextmanager
-def over_grpc(servers: Servers, name: str = MODEL) -> Iterator[Any]:
-    with grpc_channel(servers.address, asynchronous=False) as channel:
-        model = generativeai().GenerativeModel(name)
-        transport = transport_of("generative_service", channel, asynchronous=False)
-        model._client = protocol().GenerativeServiceClient(transport=transport)
-        yield model
-
-
-@pytest.fixture(params=[over_rest, over_grpc], ids=["rest", "grpc"])
-def unguarded(request: pytest.FixtureRequest, servers: Servers) -> Iterator[Any]:
-    with request.param(servers) as model:
-        yield model
-
-
-@pytest.fixture
-def model(unguarded: Any, record: Record) -> Any:
-    return guard(unguarded, **record.breakers())
-
-
-def in_loop(servers: Servers, record: Record, use: Callable[[Any], Any]) -> None:
-    async def main() -> None:
-        async with grpc_channel(servers.address, asynchronous=True) as channel:
-            model = generativeai().GenerativeModel(MODEL)
-            transport = transport_of("generative_service", channel, asynchronous=True)
-            model._async_client = protocol().GenerativeServiceAsyncClient(transport=transport)
-            await use(guard(model, **record.breakers()))
-
-    asyncio.run(main())
 
 
 def test_it_is_a_model(unguarded: Any, record: Record) -> None:
@@ -242,89 +192,6 @@ def test_a_timeout_that_is_set_stays(unguarded: Any, servers: Servers, record: R
         guard(unguarded, **record.breakers(), timeout=100).generate_content("hi", request_options=options)
 
     assert options == {"timeout": 0.2}
-
-
-def test_a_stream_is_one_call(model: Any, record: Record) -> None:
-    """It is in flight from the call, which sends the request, to the last piece."""
-    stream = model.generate_content("hi", stream=True)
-    assert record.in_flight == 1
-    assert "".join(piece.text for piece in stream) == "You asked: hi"
-    assert record.lines == ["text: success"]
-
-    resolved = model.generate_content("hi", stream=True)
-    resolved.resolve()
-    assert resolved.text == "You asked: hi"
-    assert record.lines == ["text: success"] * 2
-
-
-@left_open
-def test_a_stream_that_is_dropped_is_released(model: Any, record: Record) -> None:
-    """A response that nobody reads to its end gives its call back when it is collected."""
-    stream = model.generate_content("hi", stream=True)
-    next(iter(stream))
-    del stream
-    gc.collect()
-    until_settled(record)
-
-    assert record.lines == ["text: released"]
-
-
-@left_open
-def test_a_stream_that_is_blocked_is_answered(model: Any, servers: Servers, record: Record) -> None:
-    """The answer is known before anybody reads it."""
-    servers.behave(Behaviour(content=Content.BLOCKED_PROMPT))
-    stream = model.generate_content("hi", stream=True)
-    assert record.lines == ["text: success"]
-    with pytest.raises(generativeai().types.BlockedPromptException):
-        list(stream)
-
-    assert record.lines == ["text: success"]
-    del stream
-    gc.collect()
-
-
-def test_an_error_in_the_middle_is_the_outcome(model: Any, servers: Servers, record: Record) -> None:
-    """A connection that is reset between two pieces is the call's end."""
-    servers.behave(Behaviour(fault=Fault.RESET_MID_ANSWER))
-    with pytest.raises((exceptions.ServiceUnavailable, OSError)):
-        list(model.generate_content("hi", stream=True))
-
-    assert record.lines == ["text: failure"]
-
-
-def test_async_calls_keep_the_same_rules(servers: Servers, record: Record) -> None:
-    """Whole, streamed, in a chat, dropped, blocked, failed and rejected."""
-
-    async def use(model: Any) -> None:
-        assert (await model.generate_content_async("hi")).text == "You asked: hi"
-        assert (await model.generate_content_async([PNG, "what?"])).text.startswith("I see")
-        stream = await model.generate_content_async("hi", stream=True)
-        assert "".join([piece.text async for piece in stream]) == "You asked: hi"
-        await model.start_chat().send_message_async("hi")
-        assert record.lines == ["text: success", "vision: success", "text: success", "text: success"]
-
-        stream = await model.generate_content_async("hi", stream=True)
-        await anext(aiter(stream))
-        del stream
-        gc.collect()
-        await until(lambda: record.in_flight == 0)
-        assert record.lines[4:] == ["text: released"]
-
-        servers.behave(Behaviour(content=Content.BLOCKED_PROMPT))
-        await model.generate_content_async("hi", stream=True)
-        assert record.lines[5:] == ["text: success"]
-        servers.behave(Behaviour(fault=Fault.ERROR_MID_STREAM))
-        with pytest.raises(exceptions.ServiceUnavailable):
-            [piece async for piece in await model.generate_content_async("hi", stream=True)]
-        servers.behave(Behaviour(status=503))
-        with pytest.raises(exceptions.ServiceUnavailable):
-            await model.generate_content_async("hi")
-        record.is_open = True
-        with pytest.raises(CircuitBreakerError):
-            await model.generate_content_async("hi")
-        assert record.lines[6:] == ["text: failure", "text: failure", "text: rejected"]
-
-    in_loop(servers, record, use)
 
 
 def test_a_cancelled_call_is_released(servers: Servers, record: Record) -> None:
