@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from own_errors import OWN_ERRORS
 from situations import NOTHING, SITUATIONS, Situation
 from ways import Ask
 
@@ -25,6 +26,7 @@ def rendered() -> str:
     """Return the table as Markdown."""
     rows = [_HEADERS, ("---",) * len(_HEADERS)]
     rows += [_row(situation) for situation in SITUATIONS]
+    rows += [(own.title, *[f"`{own.raised}`"] * 3, own.outcome.value, "") for own in OWN_ERRORS]
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 

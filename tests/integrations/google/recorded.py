@@ -52,8 +52,8 @@ async def until(holds: Callable[[], bool]) -> None:
         await asyncio.sleep(0.002)
 
 
-def until_settled(record: Record) -> None:
-    asyncio.run(until(lambda: record.in_flight == 0))
+def until_settled(record: Record, in_flight: int = 0) -> None:
+    asyncio.run(until(lambda: record.in_flight == in_flight))
 
 
 class SyncRecorder:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -91,6 +92,25 @@ def test_a_consumer_who_stops_early_is_not_counted(client: genai.Client, record:
     until_settled(record)
 
     assert record.lines == ["text: released"] * 2
+
+
+def test_a_copy_of_a_stream_in_a_forked_process_is_not_released(
+    client: genai.Client, record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The call is its parent's, which is still reading."""
+    stream = client.models.generate_content_stream(**ASK)
+    next(stream)
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    del stream
+    gc.collect()
+    monkeypatch.undo()
+    dropped = client.models.generate_content_stream(**ASK)
+    next(dropped)
+    del dropped
+    gc.collect()
+    until_settled(record, in_flight=1)
+
+    assert record.lines == ["text: released"]
 
 
 def test_an_open_circuit_rejects_the_first_piece(client: genai.Client, record: Record) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import pickle
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-import requests
-from addresses import nobody
+from own_errors import OWN_ERRORS, OwnError
 from sdk_servers import Servers
 from sdk_servers import all_servers as all_servers
 from sdk_servers import servers as servers
@@ -28,63 +26,18 @@ def error_of(function: Callable[[], Any]) -> BaseException:
     return caught.value
 
 
-def download_a_picture() -> None:
-    requests.get(f"{nobody().url}/cat.png", timeout=5)
-
-
-def time_out() -> None:
-    raise TimeoutError
-
-
-def lose_the_connection() -> None:
-    raise ConnectionResetError
-
-
-def take_the_first() -> None:
-    texts: list[str] = []
-    texts[0].strip()
-
-
-def look_it_up() -> None:
-    topics: dict[str, str] = {}
-    topics["topic"].strip()
-
-
-def answer_503() -> None:
-    class ServiceUnavailable(Exception):  # noqa: N818 - as web frameworks name it
-        code = 503
-
-    raise ServiceUnavailable
-
-
-def leave() -> None:
-    raise SystemExit
-
-
-OWN = {
-    "a download that is refused": download_a_picture,
-    "a timeout": time_out,
-    "a lost connection": lose_the_connection,
-    "JSON that is none": lambda: json.loads("{"),
-    "a value that is wrong": lambda: int("x"),
-    "an attribute of nothing": lambda: None.topic,  # type: ignore[attr-defined]
-    "an index": take_the_first,
-    "a key": look_it_up,
-    "an end without a beginning": lambda: next(iter([])),
-    "an answer of one's own": answer_503,
-}
-
-
-@pytest.mark.parametrize("function", OWN.values(), ids=OWN)
-def test_errors_of_ones_own_are_ignored(function: Callable[[], Any]) -> None:
+@pytest.mark.parametrize("own", OWN_ERRORS, ids=lambda own: own.title)
+def test_errors_of_ones_own_are_ignored(own: OwnError) -> None:
     """The same classes that an SDK raises say nothing about Google where no SDK raised them."""
-    assert outcome_of(error_of(function)) is Outcome.IGNORED
+    error = error_of(own.function)
+
+    assert type(error).__name__ == own.raised
+    assert outcome_of(error) is own.outcome
 
 
 def test_leaving_is_a_release() -> None:
     """A process or a task that ends says nothing about anybody."""
-    assert outcome_of(error_of(leave)) is Outcome.RELEASED
-    for kind in (KeyboardInterrupt, GeneratorExit, asyncio.CancelledError):
+    for kind in (KeyboardInterrupt, GeneratorExit, SystemExit, asyncio.CancelledError):
         assert outcome_of(kind()) is Outcome.RELEASED
 
 
