@@ -36,7 +36,9 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 
 def names_of(error: BaseException) -> frozenset[tuple[str, str]]:
     """Return the top-level package and the name of each class that ``error`` is an instance of."""
-    return frozenset((parent.__module__.partition(".")[0], parent.__name__) for parent in type(error).__mro__)
+    return frozenset(
+        (str(parent.__module__).partition(".")[0], parent.__name__) for parent in type(error).__mro__
+    )
 
 
 def frames_of(error: BaseException) -> Iterator[FrameType]:

@@ -34,7 +34,8 @@ def http_status_of(error: BaseException) -> int | None:
         return 500 if status == HTTP_OK else status
     if str(error).find(HIDDEN_STATUS) >= 0:
         return 500
-    for attribute in ("code", "status_code", "status"):
+    # `code` last: aiohttp warns of its own.
+    for attribute in ("status_code", "status", "code"):
         number = _number(error, attribute)
         if number is not None:
             return number
