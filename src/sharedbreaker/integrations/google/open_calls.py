@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 from queue import SimpleQueue
 from threading import Thread
@@ -13,6 +14,9 @@ from sharedbreaker.circuit.admission import Admission
 from sharedbreaker.circuit.outcome import Outcome
 from sharedbreaker.google_errors import outcome_of, retry_after_of
 from sharedbreaker.integrations.google.breakers import AsyncBreaker, SyncBreaker
+
+
+logger = logging.getLogger("sharedbreaker")
 
 
 class OpenCall:
@@ -123,7 +127,12 @@ def _dropped_calls() -> _Dropped:
 def _release_all(queue: _Dropped) -> None:
     while True:
         breaker, admission = queue.get()
-        breaker.report(admission, Outcome.RELEASED)
+        try:
+            breaker.report(admission, Outcome.RELEASED)
+        except Exception:
+            logger.exception(
+                "circuit %r: a dropped stream was not released; its lease will run out", breaker.name
+            )
 
 
 _releases: set[asyncio.Future[None]] = set()
