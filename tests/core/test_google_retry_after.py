@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfoNotFoundError
 
 import pytest
 
-from sharedbreaker.google_errors import LONGEST_DAILY_WAIT, retry_after, retry_after_of
+from sharedbreaker.circuit.outcome import Outcome
+from sharedbreaker.google_errors import LONGEST_DAILY_WAIT, outcome_of, retry_after, retry_after_of
 
 NOW = datetime(2026, 7, 1, 19, tzinfo=timezone.utc)
 RETRY_INFO = "type.googleapis.com/google.rpc.RetryInfo"
@@ -125,6 +126,50 @@ def test_an_error_that_was_raised_from_googles_says_the_same() -> None:
 
     assert retry_after_of(wrapped) == 22.0
     assert retry_after_of(gave_up) == 22.0
+
+
+class GoogleAPICallError(Exception):
+    __module__ = "google.api_core.exceptions"
+    code = 400
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "outcome", "seconds"),
+    [
+        (503, {"Retry-After": "4"}, [], Outcome.FAILURE, 4.0),
+        (429, {}, [{"error": {"details": [retry_info("22s")]}}], Outcome.FAILURE, 22.0),
+        (429, {}, None, Outcome.FAILURE, None),
+        (404, {"Retry-After": "4"}, [], Outcome.IGNORED, None),
+        (200, {}, [], Outcome.FAILURE, None),
+        (None, {}, [], Outcome.FAILURE, None),
+    ],
+)
+def test_what_the_old_sdk_hides_of_a_stream_is_found(
+    status: int | None, headers: dict[str, str], body: Any, outcome: Outcome, seconds: float | None
+) -> None:
+    """Its error says nothing; the response is in the frames of the one that it came from."""
+
+    def read() -> Any:
+        if body is None:
+            raise ValueError("no JSON")
+        return body
+
+    def fail_to_read() -> None:
+        response = SimpleNamespace(status_code=status, headers=headers, json=read)
+        raise AttributeError(response)
+
+    def ask() -> None:
+        try:
+            fail_to_read()
+        except AttributeError:
+            message = "Unknown error trying to retrieve streaming response. Please retry"
+            raise GoogleAPICallError(message)  # noqa: B904 - as the SDK does
+
+    with pytest.raises(GoogleAPICallError) as caught:
+        ask()
+
+    assert outcome_of(caught.value) is outcome
+    assert retry_after_of(caught.value, now=NOW) == seconds
 
 
 def test_now_is_the_present_by_default() -> None:

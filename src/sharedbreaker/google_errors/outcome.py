@@ -25,7 +25,7 @@ from sharedbreaker.google_errors.origin import (
     module_of,
     names_of,
 )
-from sharedbreaker.google_errors.status import hidden_response, http_status_of, rpc_code_of
+from sharedbreaker.google_errors.status import http_status_of, rpc_code_of
 
 Names: TypeAlias = frozenset[tuple[str, str]]
 
@@ -100,7 +100,7 @@ def _of_error_answer(error: BaseException, names: Names) -> Outcome | None:
     if (names & API_ERRORS and not is_from_another_google_service(error)) or (
         names & HTTP_ERRORS and asked_a_google_host(error)
     ):
-        code = "" if hidden_response(error) is not None else rpc_code_of(error)
+        code = rpc_code_of(error)
         if code:
             return _of_rpc(code, error)
         status = http_status_of(error)

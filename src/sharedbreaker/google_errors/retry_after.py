@@ -147,5 +147,5 @@ def _until_midnight_pacific(now: datetime) -> float:
     except ZoneInfoNotFoundError:
         return LONGEST_DAILY_WAIT
     midnight = (there + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
-    # In UTC: within one zone Python subtracts what the clocks show, whatever happened to them in between.
-    return (midnight.astimezone(timezone.utc) - now).total_seconds()
+    # What the clocks there show: they are changed at two, more than the hour that matters before midnight.
+    return (midnight - there).total_seconds()

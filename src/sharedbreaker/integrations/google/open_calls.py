@@ -15,7 +15,6 @@ from sharedbreaker.circuit.outcome import Outcome
 from sharedbreaker.google_errors import outcome_of, retry_after_of
 from sharedbreaker.integrations.google.breakers import AsyncBreaker, SyncBreaker
 
-
 logger = logging.getLogger("sharedbreaker")
 
 
