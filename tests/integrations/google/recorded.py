@@ -92,3 +92,6 @@ class AsyncRecorder:
         retry_after: float | None = None,
     ) -> None:
         self._record.report(self.name, admission, outcome, retry_after)
+
+    def release(self, admission: Admission, error: BaseException | None = None) -> None:
+        self._record.report(self.name, admission, Outcome.RELEASED, None)

@@ -36,6 +36,8 @@ class AsyncBreaker(Protocol):
 
     async def admit(self) -> Admission: ...  # noqa: D102
 
+    def release(self, admission: Admission, error: BaseException | None = None) -> None: ...  # noqa: D102
+
     def report(  # noqa: D102
         self,
         admission: Admission,

@@ -73,13 +73,18 @@ class AsyncOpenCall:
         """Report that the service answered."""
         await self._report(Outcome.SUCCESS, None)
 
-    async def release(self) -> None:
-        """Report that the call was given up."""
-        await self._report(Outcome.RELEASED, None)
-
     async def fail(self, error: BaseException) -> None:
-        """Report what ``error`` says about the service."""
-        await self._report(outcome_of(error), error)
+        """Report what ``error`` says about the service; a call that is cancelled awaits nothing for it."""
+        if isinstance(error, Exception):
+            await self._report(outcome_of(error), error)
+        else:
+            self.release(error)
+
+    def release(self, error: BaseException | None = None) -> None:
+        """Report that the call was given up, without waiting for it."""
+        admission, self._admission = self._admission, None
+        if admission is not None:
+            self._breaker.release(admission, error)
 
     async def _report(self, outcome: Outcome, error: BaseException | None) -> None:
         admission, self._admission = self._admission, None
@@ -90,9 +95,10 @@ class AsyncOpenCall:
         admission = getattr(self, "_admission", None)
         if admission is None or self._process != os.getpid():
             return
-        # A loop that is closed runs nothing more: then the lease runs out.
+        # Not here, where this very thread may hold any lock. A loop that is closed runs nothing more: then
+        # the lease runs out.
         with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(_release_soon, self._breaker, admission)
+            self._loop.call_soon_threadsafe(self._breaker.release, admission)
 
 
 class _Asked(TypedDict, total=False):
@@ -132,13 +138,3 @@ def _release_all(queue: _Dropped) -> None:
             logger.exception(
                 "circuit %r: a dropped stream was not released; its lease will run out", breaker.name
             )
-
-
-_releases: set[asyncio.Future[None]] = set()
-
-
-def _release_soon(breaker: AsyncBreaker, admission: Admission) -> None:
-    release = asyncio.ensure_future(breaker.report(admission, Outcome.RELEASED))
-    # A loop keeps no hold of its tasks.
-    _releases.add(release)
-    release.add_done_callback(_releases.discard)

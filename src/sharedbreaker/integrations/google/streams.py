@@ -138,7 +138,7 @@ class AsyncGuardedStream(AsyncIterator[T], Generic[T]):
                 cancel()
         finally:
             if call is not None:
-                await call.release()
+                call.release()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(_stream_of(self), name)
