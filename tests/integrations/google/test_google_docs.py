@@ -14,7 +14,6 @@ from sdk_servers import all_servers as all_servers
 from sdk_servers import servers as servers
 from ways import HAS_GENAI, HAS_GENERATIVEAI, generativeai
 
-import sharedbreaker
 from sharedbreaker import google_ai
 from sharedbreaker.demo.google_ai_server import Behaviour
 from sharedbreaker.demo.redis_server import RedisServer
@@ -25,12 +24,6 @@ TEXT = PAGE.read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 
 
-def until_there_is_one(block: str) -> list[pytest.MarkDecorator]:
-    """An AsyncCircuitBreaker is on its way: what needs one fails until it is there, and not after."""
-    missing = "AsyncCircuitBreaker" in block and not hasattr(sharedbreaker, "AsyncCircuitBreaker")
-    return [pytest.mark.xfail(missing, reason="there is no AsyncCircuitBreaker yet", strict=True)]
-
-
 def runnable() -> list[Any]:
     """Each block that the SDK is there for, named by the heading that it stands under."""
     found = []
@@ -39,7 +32,7 @@ def runnable() -> list[Any]:
         is_old = "google.generativeai" in block
         if HAS_GENERATIVEAI if is_old else HAS_GENAI:
             name = f"{heading}-{'generativeai' if is_old else 'genai'}"
-            found.append(pytest.param(block, id=name, marks=until_there_is_one(block)))
+            found.append(pytest.param(block, id=name))
     return found
 
 

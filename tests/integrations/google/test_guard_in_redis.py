@@ -14,8 +14,7 @@ from sdk_servers import all_servers as all_servers
 from sdk_servers import servers as servers
 from ways import HAS_GENAI, MODEL, genai_client
 
-import sharedbreaker
-from sharedbreaker import CircuitBreaker, CircuitBreakerError
+from sharedbreaker import AsyncCircuitBreaker, CircuitBreaker, CircuitBreakerError
 from sharedbreaker.circuit import outcome
 from sharedbreaker.circuit.outcome import Outcome
 from sharedbreaker.demo.google_ai_server import Behaviour, Fault, GoogleAiService, Quota, draw_png
@@ -86,19 +85,13 @@ def test_a_stream_that_is_left_leaves_no_lease(servers: Servers, redis: Redis) -
     assert redis.hget("sharedbreaker:{text}", "released_calls") == "1"
 
 
-@pytest.mark.xfail(
-    not hasattr(sharedbreaker, "AsyncCircuitBreaker"),
-    reason="there is no AsyncCircuitBreaker yet",
-    strict=True,
-)
 def test_async_calls_share_the_circuit(servers: Servers, redis_server: RedisServer, redis: Redis) -> None:
     """Whole, failed, rejected, streamed, left, dropped, cancelled: the hash has it all, and no lease."""
-    kind: Any = getattr(sharedbreaker, "AsyncCircuitBreaker")  # noqa: B009 - mypy knows of none yet
     service = GoogleAiService.TEXT
     ask = {"model": MODEL, "contents": "hi"}
 
     async def main() -> None:
-        text = kind(name="text", failure_threshold=1, timeout=60, redis=redis_server.url)
+        text = AsyncCircuitBreaker(name="text", failure_threshold=1, timeout=60, redis=redis_server.url)
         async with guard(genai_client(servers.address, 10), text=text).aio as client:
             start = client.models.generate_content_stream
             assert (await client.models.generate_content(**ask)).text == "You asked: hi"

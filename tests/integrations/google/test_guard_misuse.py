@@ -11,7 +11,7 @@ from sdk_servers import all_servers as all_servers
 from sdk_servers import servers as servers
 from ways import HAS_GENAI, HAS_GENERATIVEAI, MODEL, genai_client, generativeai
 
-from sharedbreaker import CircuitBreaker
+from sharedbreaker import AsyncCircuitBreaker, CircuitBreaker
 from sharedbreaker.integrations import google_genai, google_generativeai
 
 GUARDS = [google_genai.guard, google_generativeai.guard]
@@ -35,15 +35,15 @@ def test_what_is_no_breaker_is_refused(guard: Any, breaker: Any) -> None:
 @pytest.mark.parametrize("guard", GUARDS)
 def test_two_of_a_kind_are_refused(guard: Any) -> None:
     """A pair is one of each kind."""
-    with pytest.raises(TypeError, match="one of each"):
-        guard(object(), text=(CircuitBreaker(name="a"), CircuitBreaker(name="a")))
+    for kind in (CircuitBreaker, AsyncCircuitBreaker):
+        with pytest.raises(TypeError, match="one of each"):
+            guard(object(), text=(kind(name="a"), kind(name="a")))
 
 
 @pytest.mark.parametrize("guard", GUARDS)
 def test_a_pair_guards_one_circuit(guard: Any) -> None:
     """Breakers of two circuits would each see half of the failures."""
-    sync, _ = Record().breakers()["text"]
-    _, asynchronous = Record().breakers()["vision"]
+    sync, asynchronous = CircuitBreaker(name="text"), AsyncCircuitBreaker(name="vision")
     with pytest.raises(TypeError, match="two circuits, 'text' and 'vision'"):
         guard(object(), text=(sync, asynchronous))
 
@@ -52,10 +52,11 @@ if HAS_GENAI:
 
     def test_a_kind_that_is_missing_is_told_of_where_it_is_needed(servers: Servers) -> None:
         """A sync breaker alone serves the client and not its aio; an async one the other way round."""
-        sync, asynchronous = Record().breakers()["text"]
+        sync, asynchronous = CircuitBreaker(name="text"), AsyncCircuitBreaker(name="text")
         with genai_client(servers.address, 10) as client:
+            assert google_genai.guard(client, text=(asynchronous, sync)).models
             guarded = google_genai.guard(client, text=sync)
-            assert guarded.models.generate_content(model=MODEL, contents="hi")
+            assert guarded.models
             assert guarded.aio.files
             with pytest.raises(TypeError, match=r"text=\(breaker, async_breaker\)"):
                 _ = guarded.aio.models
@@ -96,7 +97,7 @@ if HAS_GENERATIVEAI:
 
     def test_a_model_needs_the_breaker_of_the_call(servers: Servers) -> None:
         """A call whose breaker is of the other kind only raises TypeError."""
-        _, asynchronous = Record().breakers()["text"]
+        asynchronous = AsyncCircuitBreaker(name="text")
         model = google_generativeai.guard(generativeai().GenerativeModel(MODEL), text=asynchronous)
         with pytest.raises(TypeError, match="only an AsyncCircuitBreaker for text"):
             model.generate_content("hi")
