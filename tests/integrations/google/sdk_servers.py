@@ -39,7 +39,7 @@ class Servers:
         return self.address
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def all_servers() -> Iterator[Servers]:
     with ExitStack() as stack, pytest.MonkeyPatch.context() as environment:
         environment.setenv("NO_PROXY", "127.0.0.1,localhost")
