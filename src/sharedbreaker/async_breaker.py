@@ -17,7 +17,7 @@ from sharedbreaker.circuit.admission import Admission
 from sharedbreaker.circuit.control import Act
 from sharedbreaker.circuit.errors import CircuitBreakerError, StoreError
 from sharedbreaker.circuit.exposition import exposition
-from sharedbreaker.circuit.outcome import Outcome, outcome_of
+from sharedbreaker.circuit.outcome import Outcome
 from sharedbreaker.circuit.report import exception_name, report_of
 from sharedbreaker.circuit.snapshot import Snapshot
 from sharedbreaker.store.async_cluster_link import AsyncClusterLink
@@ -70,7 +70,7 @@ class AsyncCircuitBreaker(BaseBreaker):
         try:
             result = await self._begin(func, args, kwargs)
         except Exception as error:
-            await self.report(admission, outcome_of(error, self._expected_exception), error)
+            await self._report_error(admission, error)
             raise
         except BaseException as error:
             self.release(admission, error)
@@ -86,9 +86,9 @@ class AsyncCircuitBreaker(BaseBreaker):
         try:
             result = await self._begin(func, args, kwargs)
         except Exception as error:
-            outcome = outcome_of(error, self._expected_exception)
-            steps = store.report_on_view(view, report_of(view.nobody, outcome, error))
-            await walk_async(steps, self._async_link)
+            await walk_async(
+                store.report_on_view(view, self._report_of(view.nobody, error)), self._async_link
+            )
             raise
         except BaseException:
             view.add(Outcome.RELEASED)
@@ -126,9 +126,10 @@ class AsyncCircuitBreaker(BaseBreaker):
 
     async def _exit(self, frame: FrameType, error: BaseException | None) -> None:
         admission = self._open_blocks.end(frame)
-        if error is None or isinstance(error, Exception):
-            outcome = Outcome.SUCCESS if error is None else outcome_of(error, self._expected_exception)
-            await self.report(admission, outcome, error)
+        if error is None:
+            await self.report(admission, Outcome.SUCCESS)
+        elif isinstance(error, Exception):
+            await self._report_error(admission, error)
         else:
             self.release(admission, error)
 
@@ -198,6 +199,10 @@ class AsyncCircuitBreaker(BaseBreaker):
         For whoever cannot await any more, as when the call was cancelled or is being collected.
         """
         self._store.report_later(report_of(admission, Outcome.RELEASED, error))
+
+    async def _report_error(self, admission: Admission, error: BaseException) -> None:
+        outcome, retry_after = self._judge(error)
+        await self.report(admission, outcome, error, retry_after=retry_after)
 
     async def _ask_usual(self, step: str, packed: bytes) -> Any:
         """Run one packed script, once, and return its reply."""

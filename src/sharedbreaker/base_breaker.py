@@ -5,9 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
+from sharedbreaker.circuit.admission import Admission
 from sharedbreaker.circuit.errors import SettingsError
 from sharedbreaker.circuit.name import check_name
-from sharedbreaker.circuit.outcome import ExpectedException, check_expected_exception
+from sharedbreaker.circuit.outcome import (
+    ExpectedException,
+    Outcome,
+    RetryAfterOf,
+    check_expected_exception,
+    outcome_of,
+    retry_after_in,
+)
+from sharedbreaker.circuit.report import Report, report_of
 from sharedbreaker.circuit.settings import Settings, seconds_in, staleness_in
 from sharedbreaker.described_breaker import DescribedBreaker
 from sharedbreaker.open_blocks import OpenBlocks
@@ -31,8 +40,8 @@ class BaseBreaker(DescribedBreaker):
             long a call may take. Default 60.
         success_threshold: successful probes that close the circuit. Default 2.
         expected_exception: the exceptions that count as the service's failures: a class, a tuple of
-            classes, or a function that takes an exception and says yes or no. Any other Exception is
-            ignored: a caller's error says nothing about the service. Default: every Exception.
+            classes, or a function that takes an exception and says yes or no, or an Outcome. Any other
+            Exception is ignored: a caller's error says nothing about the service. Default: every Exception.
         name: the circuit's name, 1 to 128 of letters, digits and ``_ - . : /``.
         redis: a client of redis-py or a URL. A client tells where Redis is and is itself neither used nor
             changed. None means SHAREDBREAKER_REDIS_URL, else REDIS_URL, else localhost.
@@ -43,8 +52,10 @@ class BaseBreaker(DescribedBreaker):
             counted as lost; make it longer than the longest call. Default 900.
         idle_ttl: seconds after which a closed circuit that nobody calls or holds is forgotten.
             None means never.
-        max_timeout: seconds the circuit stays open at most where the service itself said when to come
-            again; see ``report``. Default 300.
+        retry_after_of: a function that takes a failure and returns the seconds after which the service itself
+            asked to be called again, or None. Where that failure opens the circuit, it stays open for so
+            long. Default: no service says so.
+        max_timeout: seconds that the circuit stays open at most on the service's word. Default 300.
         max_staleness: seconds that this process may act on what it last heard of the circuit, and hold
             back its own successes, rejections and ignored calls before it writes them. Failures are
             written at once, and probes are always admitted by Redis. Default 0: every call asks Redis.
@@ -78,6 +89,7 @@ class BaseBreaker(DescribedBreaker):
         probe_timeout: float | timedelta = 60,
         lease_timeout: float | timedelta = 900,
         idle_ttl: float | timedelta | None = None,
+        retry_after_of: RetryAfterOf | None = None,
         max_timeout: float | timedelta = 300,
         max_staleness: float | timedelta = 0,
         push: bool = False,
@@ -89,7 +101,10 @@ class BaseBreaker(DescribedBreaker):
     ) -> None:
         self.name = check_name("name", name)
         check_expected_exception(expected_exception)
+        if retry_after_of is not None and not callable(retry_after_of):
+            raise SettingsError(f"retry_after_of must be a function or None, not {retry_after_of!r}")
         self._expected_exception = expected_exception
+        self._retry_after_of = retry_after_of
         settings = Settings(
             failure_threshold=failure_threshold,
             timeout=timeout,
@@ -126,3 +141,11 @@ class BaseBreaker(DescribedBreaker):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(name={self.name!r})"
+
+    def _judge(self, error: BaseException) -> tuple[Outcome, float | None]:
+        """Return what an exception says of the service, and how many seconds the service asked for."""
+        return outcome_of(error, self._expected_exception), retry_after_in(error, self._retry_after_of)
+
+    def _report_of(self, admission: Admission, error: BaseException) -> Report:
+        outcome, retry_after = self._judge(error)
+        return report_of(admission, outcome, error, retry_after)

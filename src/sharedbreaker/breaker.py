@@ -17,7 +17,7 @@ from sharedbreaker.circuit.admission import Admission
 from sharedbreaker.circuit.control import Act
 from sharedbreaker.circuit.errors import CircuitBreakerError, StoreError
 from sharedbreaker.circuit.exposition import exposition
-from sharedbreaker.circuit.outcome import Outcome, outcome_of
+from sharedbreaker.circuit.outcome import Outcome
 from sharedbreaker.circuit.report import exception_name, report_of
 from sharedbreaker.circuit.snapshot import Snapshot
 from sharedbreaker.store.process import this_process
@@ -38,8 +38,8 @@ class CircuitBreaker(BaseBreaker):
             long a call may take. Default 60.
         success_threshold: successful probes that close the circuit. Default 2.
         expected_exception: the exceptions that count as the service's failures: a class, a tuple of
-            classes, or a function that takes an exception and says yes or no. Any other Exception is
-            ignored: a caller's error says nothing about the service. Default: every Exception.
+            classes, or a function that takes an exception and says yes or no, or an Outcome. Any other
+            Exception is ignored: a caller's error says nothing about the service. Default: every Exception.
         name: the circuit's name, 1 to 128 of letters, digits and ``_ - . : /``.
         redis: a redis.Redis client or a URL. A client tells where Redis is and is itself neither used nor
             changed. None means SHAREDBREAKER_REDIS_URL, else REDIS_URL, else localhost.
@@ -50,8 +50,10 @@ class CircuitBreaker(BaseBreaker):
             counted as lost; make it longer than the longest call. Default 900.
         idle_ttl: seconds after which a closed circuit that nobody calls or holds is forgotten.
             None means never.
-        max_timeout: seconds the circuit stays open at most where the service itself said when to come
-            again; see ``report``. Default 300.
+        retry_after_of: a function that takes a failure and returns the seconds after which the service itself
+            asked to be called again, or None. Where that failure opens the circuit, it stays open for so
+            long. Default: no service says so.
+        max_timeout: seconds that the circuit stays open at most on the service's word. Default 300.
         max_staleness: seconds that this process may act on what it last heard of the circuit, and hold
             back its own successes, rejections and ignored calls before it writes them. Failures are
             written at once, and probes are always admitted by Redis. Default 0: every call asks Redis.
@@ -97,8 +99,7 @@ class CircuitBreaker(BaseBreaker):
             try:
                 result = func(*args, **kwargs)
             except BaseException as error:
-                outcome = outcome_of(error, self._expected_exception)
-                walk(store.report_on_view(view, report_of(view.nobody, outcome, error)), self._link)
+                walk(store.report_on_view(view, self._report_of(view.nobody, error)), self._link)
                 raise
             if hasattr(result, "__await__"):
                 view.add(Outcome.RELEASED)
@@ -116,7 +117,7 @@ class CircuitBreaker(BaseBreaker):
         try:
             result = func(*args, **kwargs)
         except BaseException as error:
-            self.report(admission, outcome_of(error, self._expected_exception), error)
+            self._report_error(admission, error)
             raise
         if hasattr(result, "__await__"):
             self.report(admission, Outcome.RELEASED)
@@ -144,8 +145,10 @@ class CircuitBreaker(BaseBreaker):
         traceback: TracebackType | None,
     ) -> None:
         admission = self._open_blocks.end(sys._getframe(1))  # noqa: SLF001
-        outcome = Outcome.SUCCESS if error is None else outcome_of(error, self._expected_exception)
-        self.report(admission, outcome, error)
+        if error is None:
+            self.report(admission, Outcome.SUCCESS)
+        else:
+            self._report_error(admission, error)
 
     def admit(self) -> Admission:
         """Ask for one call's admission: the first half of ``call``, for code that cannot be wrapped.
@@ -210,6 +213,10 @@ class CircuitBreaker(BaseBreaker):
             walk(steps, self._link, first)
             return
         walk(store.report(report_of(admission, Outcome(outcome), error, retry_after)), self._link)
+
+    def _report_error(self, admission: Admission, error: BaseException) -> None:
+        outcome, retry_after = self._judge(error)
+        self.report(admission, outcome, error, retry_after=retry_after)
 
     def _ask_usual(self, step: str, packed: bytes) -> Any:
         """Run one packed script, once, and return its reply."""

@@ -11,7 +11,7 @@ from redis import Redis
 from sharedbreaker.breaker import CircuitBreaker
 from sharedbreaker.circuit.errors import SettingsError
 from sharedbreaker.circuit.exposition import exposition
-from sharedbreaker.google_errors import is_google_service_failure
+from sharedbreaker.google_errors import outcome_of, retry_after_of
 from sharedbreaker.store.keys import DEFAULT_PREFIX
 
 T = TypeVar("T")
@@ -79,7 +79,8 @@ def initialize_circuit_breakers(config: object = None) -> None:
             failure_threshold=failure_threshold,
             timeout=seconds,
             success_threshold=success_threshold,
-            expected_exception=is_google_service_failure,
+            expected_exception=outcome_of,
+            retry_after_of=retry_after_of,
             name=name,
             redis=redis,
             redis_timeout=redis_timeout,

@@ -10,9 +10,6 @@ from sharedbreaker.circuit.errors import SettingsError, SharedBreakerError
 
 logger = logging.getLogger("sharedbreaker")
 
-ExpectedException = type[Exception] | tuple[type[Exception], ...] | Callable[[Exception], bool]
-"""Which exceptions are the service's failures: a class, several, or a function that says yes or no."""
-
 
 class Outcome(str, Enum):
     """How an admitted call ended. A value is what the report script is told."""
@@ -26,6 +23,25 @@ class Outcome(str, Enum):
     """The call was given up, by cancellation or because the process is leaving."""
 
     __str__ = str.__str__
+
+
+ExpectedException = type[Exception] | tuple[type[Exception], ...] | Callable[[Exception], bool | Outcome]
+"""Which exceptions are the service's failures: a class, several, or a function that says yes or no, or says
+what an exception means as an Outcome."""
+
+RetryAfterOf = Callable[[Exception], float | None]
+"""How many seconds a service asked for with an exception; None where it did not."""
+
+
+def retry_after_in(error: BaseException, retry_after_of: RetryAfterOf | None) -> float | None:
+    """Return what ``retry_after_of`` says of ``error``; what it raises is logged, and says nothing."""
+    if retry_after_of is None or not isinstance(error, Exception):
+        return None
+    try:
+        return retry_after_of(error)
+    except Exception:
+        logger.exception("retry_after_of failed on %s; taken as no wish of the service", type(error))
+        return None
 
 
 def check_expected_exception(value: object) -> None:
@@ -49,9 +65,12 @@ def outcome_of(error: BaseException, expected: ExpectedException) -> Outcome:
     if isinstance(expected, (type, tuple)):
         return Outcome.FAILURE if isinstance(error, expected) else Outcome.IGNORED
     try:
-        return Outcome.FAILURE if expected(error) else Outcome.IGNORED
+        answer = expected(error)
     except Exception:
         # The caller is owed the service's error, not the classifier's; and a classifier that
         # always fails must not keep a circuit from ever opening.
         logger.exception("expected_exception failed on %s; counted as a failure", type(error))
         return Outcome.FAILURE
+    if isinstance(answer, Outcome):
+        return answer
+    return Outcome.FAILURE if answer else Outcome.IGNORED
