@@ -7,7 +7,16 @@
 -- returns {now_ms, calls in flight, probes in flight, {field, value, field, value, ...}}; no fields, no circuit
 -- upholds: looking changes nothing
 
-local fields = redis.call('HGETALL', circuit_key)
-local calls_in_flight = redis.call('ZCOUNT', leases_key, '(' .. whole(now_ms), '+inf')
-local probes = probes_in(redis.call('HGET', circuit_key, 'probes') or '')
-return { whole(now_ms), whole(calls_in_flight), whole(#probes), fields }
+local calls_in_flight = redis.call('ZCOUNT', leases_key, string.format('(%.0f', now_ms), '+inf')
+local probes_in_flight = 0
+for token in string.gmatch(redis.call('HGET', circuit_key, 'probes') or '', '%S+') do
+  if tonumber(redis.call('ZSCORE', leases_key, token) or 0) > now_ms then
+    probes_in_flight = probes_in_flight + 1
+  end
+end
+do
+  return { string.format('%.0f', now_ms), string.format('%.0f', calls_in_flight),
+    string.format('%.0f', probes_in_flight), redis.call('HGETALL', circuit_key) }
+end
+
+-- circuit.lua

@@ -11,7 +11,10 @@ from redis import Redis
 from sharedbreaker.breaker import CircuitBreaker
 from sharedbreaker.circuit.errors import SettingsError
 from sharedbreaker.circuit.exposition import exposition
+from sharedbreaker.circuit.settings import seconds_in
+from sharedbreaker.circuit.snapshot import Snapshot
 from sharedbreaker.google_errors import outcome_of, retry_after_of
+from sharedbreaker.store.fleet import Fleet
 from sharedbreaker.store.keys import DEFAULT_PREFIX
 
 T = TypeVar("T")
@@ -21,6 +24,9 @@ VISION = "vision"
 IMAGEN = "imagen"
 
 _breakers: dict[str, CircuitBreaker | None] = dict.fromkeys((TEXT_GENERATION, VISION, IMAGEN))
+
+# What looks at all of them in one round trip; empty while breakers are not enabled.
+_fleets: dict[str, Fleet] = {}
 
 _MISSING = object()
 DEFAULT_REDIS_TIMEOUT = 0.25
@@ -42,6 +48,8 @@ def initialize_circuit_breakers(config: object = None) -> None:
     ``circuit_breaker.failure_threshold`` ``SHAREDBREAKER_FAILURE_THRESHOLD`` 5
     ``circuit_breaker.timeout``          ``SHAREDBREAKER_TIMEOUT``           60 s
     ``circuit_breaker.success_threshold`` ``SHAREDBREAKER_SUCCESS_THRESHOLD`` 2
+    ``circuit_breaker.max_staleness``    ``SHAREDBREAKER_MAX_STALENESS``     0 s
+    ``circuit_breaker.push``             ``SHAREDBREAKER_PUSH``              false
     ``redis``                            ``SHAREDBREAKER_REDIS_URL``         see below
     ==================================== =================================== =======
 
@@ -62,12 +70,15 @@ def initialize_circuit_breakers(config: object = None) -> None:
         raise SettingsError(f"circuit_breaker.enabled must be true or false, not {enabled!r}")
     if not enabled:
         _breakers.update(dict.fromkeys(_breakers))
+        _fleets.clear()
         return
     threshold = _setting(section, "failure_threshold", "SHAREDBREAKER_FAILURE_THRESHOLD", int, default=5)
     timeout = _setting(section, "timeout", "SHAREDBREAKER_TIMEOUT", float, default=60.0)
     success_threshold = _setting(
         section, "success_threshold", "SHAREDBREAKER_SUCCESS_THRESHOLD", int, default=2
     )
+    max_staleness = _setting(section, "max_staleness", "SHAREDBREAKER_MAX_STALENESS", float, default=0.0)
+    push = _setting(section, "push", "SHAREDBREAKER_PUSH", _flag, default=False)
     redis_section = _entry(config, "redis", None)
     prefix = _entry(redis_section, "prefix", DEFAULT_PREFIX)
     redis_timeout = _entry(redis_section, "timeout", DEFAULT_REDIS_TIMEOUT)
@@ -83,6 +94,8 @@ def initialize_circuit_breakers(config: object = None) -> None:
             retry_after_of=retry_after_of,
             name=name,
             redis=redis,
+            max_staleness=max_staleness,
+            push=push,
             redis_timeout=redis_timeout,
             prefix=prefix,
         )
@@ -95,6 +108,7 @@ def initialize_circuit_breakers(config: object = None) -> None:
         build("google_ai_imagen", image_threshold, 2 * timeout),
     )
     _breakers[TEXT_GENERATION] = text_generation
+    _fleets["google_ai"] = Fleet(redis, prefix=prefix, timeout=seconds_in("redis_timeout", redis_timeout))
 
 
 def get_text_generation_breaker() -> CircuitBreaker | None:
@@ -124,12 +138,34 @@ def get_all_breakers() -> dict[str, CircuitBreaker | None]:
 
 def get_all_metrics() -> dict[str, dict[str, Any]]:
     """Return ``get_metrics()`` of each breaker that is enabled, under the keys of ``get_all_breakers``."""
-    return {key: breaker.get_metrics() for key, breaker in _breakers.items() if breaker is not None}
+    enabled = {key: breaker for key, breaker in _breakers.items() if breaker is not None}
+    seen = _look_at_once()
+    return {
+        key: (seen[breaker.name].metrics_dict() if breaker.name in seen else breaker.get_metrics())
+        for key, breaker in enabled.items()
+    }
 
 
 def export_all_prometheus_metrics() -> str:
     """Return one valid text exposition of every breaker that is enabled."""
-    return exposition([breaker.snapshot() for breaker in _breakers.values() if breaker is not None])
+    enabled = [breaker for breaker in _breakers.values() if breaker is not None]
+    seen = _look_at_once()
+    return exposition([seen.get(breaker.name) or breaker.snapshot() for breaker in enabled])
+
+
+def _look_at_once() -> dict[str, Snapshot]:
+    """Return the circuits by name, as one round trip found them; none of them where Redis is away."""
+    enabled = [breaker for breaker in _breakers.values() if breaker is not None]
+    fleet = _fleets.get("google_ai")
+    if fleet is None or not all(breaker.redis_available for breaker in enabled):
+        return {}
+    view = fleet.look({breaker.name: breaker.settings for breaker in enabled}, discover=False)
+    found = {snapshot.name: snapshot for snapshot in view.circuits} if view.is_up else {}
+    return {
+        breaker.name: breaker._store.complete(found[breaker.name])  # noqa: SLF001 - one of us
+        for breaker in enabled
+        if breaker.name in found
+    }
 
 
 def _entry(holder: object, name: str, default: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 
 from sharedbreaker.circuit.errors import SettingsError
 
@@ -67,6 +68,10 @@ class Settings:
 
     def fields(self) -> dict[str, str]:
         """Return the settings as the fields of the hash: whole numbers, times in milliseconds."""
+        return dict(self._fields)
+
+    @cached_property
+    def _fields(self) -> dict[str, str]:
         probes = self.half_open_max_calls
         if probes is None:
             probes = min(self.success_threshold, MOST_PROBES)

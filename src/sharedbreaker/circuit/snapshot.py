@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sharedbreaker.circuit.reading import text
 from sharedbreaker.circuit.settings import Settings
-from sharedbreaker.circuit.state import TRANSITIONS, CircuitMode, CircuitState
+from sharedbreaker.circuit.state import TRANSITION_NAMED, CircuitMode, CircuitState
 
 SNAPSHOT_PARTS = 4
 
@@ -71,7 +70,7 @@ class Snapshot:
     @property
     def transitions(self) -> dict[str, int]:
         """Tally of each transition."""
-        return {transition.name: self.count(transition.name) for transition in TRANSITIONS}
+        return {name: self.count(name) for name in TRANSITION_NAMED}
 
     def state_dict(self) -> dict[str, Any]:
         """Return what ``CircuitBreaker.get_state`` shows. Moments are Unix seconds or None."""
@@ -136,6 +135,6 @@ def read_snapshot(reply: Sequence[Any], name: str, settings: Settings) -> Snapsh
     if not isinstance(reply, (list, tuple)) or len(reply) != SNAPSHOT_PARTS:
         raise ValueError(f"snapshot answered {reply!r}")
     now_ms, calls_in_flight, probes_in_flight, flat = reply
-    flat = [text(value) for value in flat]
+    flat = [value.decode("utf-8", "replace") if type(value) is bytes else str(value) for value in flat]
     fields = {**settings.fields(), **dict(zip(flat[::2], flat[1::2], strict=True))}
     return Snapshot(name, int(now_ms), int(calls_in_flight), int(probes_in_flight), fields)

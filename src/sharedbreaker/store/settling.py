@@ -194,6 +194,8 @@ class SettlingStore(ForgetsAtFork):
         self._news.tell()
 
     def _unwritten(self) -> int:
+        if not self._may_owe and not self._max_staleness:
+            return 0
         with self._lock:
             waiting = self.view.waiting + sum(view.waiting for view in self._held_back.past if view.is_local)
             return self._books.calls + self._held_back.calls + waiting

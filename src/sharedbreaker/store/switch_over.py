@@ -134,6 +134,10 @@ class SwitchOverStore(ViewingStore):
         except StoreError as error:
             self._lost(error)
             raise
+        return self.complete(snapshot)
+
+    def complete(self, snapshot: Snapshot) -> Snapshot:
+        """Return what Redis said of the circuit just now, with what this process knows besides."""
         # Redis may answer what only reads, and take no call: then this process still decides by itself.
         if self._may_owe:
             self._settle_soon()
