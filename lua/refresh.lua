@@ -15,7 +15,8 @@
 -- ARGV[9] failed       '1' for a call that failed after all those, else '0'
 -- ARGV[10] exception   name of that failure's type, '' without one
 -- ARGV[11] retry_after_ms  the wait that the service asked for with that failure, '' where it did not
--- returns {verdict, state, mode, epoch, retry_after_ms, transition, unreadable field...}
+-- returns in the usual case one text: EPOCH (counted, and the circuit is closed); otherwise
+--         {verdict, state, mode, epoch, retry_after_ms, transition, unreadable field...}
 --         verdict: counted | late (tallied, decides nothing) | repeated (was counted before)
 --                  | undeclared (no settings to decide by: declare, then tell again)
 --         retry_after_ms: of an open circuit; '' where nobody knows
@@ -35,24 +36,38 @@ local exception = ARGV[10]
 local retry_after_ms = ARGV[11]
 
 local values = redis.call('HMGET', circuit_key, 'state', 'mode', 'epoch', 'reclaim_at', 'idle_ttl_ms', 'failure_count',
-  'failed_calls', 'failure_threshold')
+  'successful_calls', 'failed_calls', 'rejected_calls', 'failure_threshold')
 
--- The usual failure: one more in a closed circuit, and not the one that opens it. The rest is looked at below.
+-- The usual case: a closed circuit that stays so. Whatever is not exactly as usual is looked at below.
 local reclaim_at_ms = tonumber(values[4])
-local failure_count = tonumber(values[6])
-local failed_calls = tonumber(values[7])
-local failure_threshold = tonumber(values[8])
-if retry_after_ms and failed == 1 and successful == 0 and rejected == 0 and ignored == 0 and released == 0
-  and values[1] == 'closed' and values[2] == 'automatic' and values[3] == epoch and values[5] == '0'
-  and reclaim_at_ms and reclaim_at_ms > now_ms and failed_calls and failed_calls >= 0 and failed_calls % 1 == 0
-  and failed_calls < 2 ^ 53 and failure_count and failure_count >= 0 and failure_count % 1 == 0 and failure_threshold
-  and failure_count + 1 < failure_threshold and failure_threshold < 2 ^ 53 and failure_threshold % 1 == 0
-  and redis.call('ZADD', batches_key, 'NX', string.format('%.0f', now_ms), batch) == 1 then
-  redis.call('HSET', circuit_key, 'failure_count', string.format('%.0f', failure_count + 1),
-    'failed_calls', string.format('%.0f', failed_calls + 1), 'last_failure_time', string.format('%.0f', now_ms),
-    'last_failure_type', exception, 'last_failure_by', who)
-  redis.call('ZREM', batches_key, told)
-  return { 'counted', 'closed', 'automatic', epoch, '', '' }
+if retry_after_ms and values[1] == 'closed' and values[2] == 'automatic' and values[3] == epoch and values[5] == '0'
+  and reclaim_at_ms and reclaim_at_ms > now_ms and ignored == 0 and released == 0 then
+  local counts = {}
+  local are_whole = true
+  for slot = 6, 10 do
+    local count = tonumber(values[slot])
+    are_whole = are_whole and count and count >= 0 and count < 2 ^ 52 and count % 1 == 0
+    counts[slot] = count
+  end
+  local failure_count = are_whole and (successful > 0 and 0 or counts[6]) + failed
+  if are_whole and (failed == 0 or failure_count < counts[10])
+    and (batch == '' or redis.call('ZADD', batches_key, 'NX', now_ms, batch) == 1) then
+    if told ~= '' then
+      redis.call('ZREM', batches_key, told)
+    end
+    if batch == '' then
+      return epoch
+    end
+    redis.call('HSET', circuit_key, 'failure_count', string.format('%.0f', failure_count),
+      'successful_calls', string.format('%.0f', counts[7] + successful),
+      'failed_calls', string.format('%.0f', counts[8] + failed),
+      'rejected_calls', string.format('%.0f', counts[9] + rejected))
+    if failed > 0 then
+      redis.call('HSET', circuit_key, 'last_failure_time', string.format('%.0f', now_ms),
+        'last_failure_type', exception, 'last_failure_by', who)
+    end
+    return epoch
+  end
 end
 
 -- circuit.lua

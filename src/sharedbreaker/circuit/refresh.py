@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from sharedbreaker.circuit.outcome import Outcome
-from sharedbreaker.circuit.reading import UNDECLARED, texts
+from sharedbreaker.circuit.reading import UNDECLARED, text, texts
 from sharedbreaker.circuit.report import milliseconds_text
 from sharedbreaker.circuit.state import CircuitMode, CircuitState
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(NamedTuple):
     """Ends of calls that were admitted in one epoch, told together. Counts once, however often it is told."""
 
     name: str
     """Never used before; empty where there is nothing to tell."""
     epoch: str
-    outcomes: dict[Outcome, int] = field(default_factory=dict)
+    outcomes: Mapping[Outcome, int] = MappingProxyType({})
     """How many calls ended so. A failure is the last of the batch, and there is at most one."""
     rejected: int = 0
     exception: str = ""
@@ -33,8 +32,7 @@ class Batch:
         return sum(self.outcomes.values()) + self.rejected
 
 
-@dataclass(frozen=True)
-class RefreshReading:
+class RefreshReading(NamedTuple):
     """What became of a batch, and the circuit after it."""
 
     verdict: str
@@ -71,8 +69,11 @@ def refresh_arguments(batch: Batch, told: str, who: str) -> tuple[str, ...]:
     )
 
 
-def read_refresh(reply: Sequence[Any]) -> RefreshReading:
+def read_refresh(reply: Sequence[Any] | bytes | str) -> RefreshReading:
     """Return what the script said."""
+    if isinstance(reply, (bytes, str)):
+        epoch = text(reply)
+        return RefreshReading("counted", CircuitState.CLOSED, CircuitMode.AUTOMATIC, epoch, None, "", ())
     verdict, state, mode, epoch, retry_after_ms, transition, *unreadable = texts(reply, 6)
     return RefreshReading(
         verdict,

@@ -174,6 +174,15 @@ class Circuit:
                 moved = self.learn(now_us, outcome, who, batch.retry_after_ms)
         return self._standing(now_ms, "counted", moved)
 
+    def fail(self, now_us: int, epoch: str, report: Report, who: str) -> str:
+        """Take note of one failure of a call of ``epoch`` without a lease; return the transition or ''."""
+        self.tallies["failed_calls"] += 1
+        self._note_failure(now_us // 1000, report.exception, who)
+        if epoch != str(self.epoch):
+            self.tallies["late_results"] += 1
+            return ""
+        return self.learn(now_us, Outcome.FAILURE, who, report.retry_after_ms)
+
     def learn(self, now_us: int, outcome: Outcome, who: str, retry_after_ms: int | None = None) -> str:
         """Let an outcome decide, and tally nothing. Return the transition it caused, or an empty text."""
         if self.state is CircuitState.HALF_OPEN:

@@ -99,10 +99,12 @@ class Alone:
 
     def fail(self, view: View, report: Report) -> str:
         """Take note of a failure of a call that ran on ``view``; return the transition, or an empty text."""
-        self.take(view)
-        outcomes = {Outcome.FAILURE: 1}
-        batch = Batch(SAME_BATCH, view.epoch, outcomes, 0, report.exception, report.retry_after_ms)
-        return self._count(batch)
+        if view.has_successes:
+            # They came first, and a failure after them is the first in a row.
+            self.take(view)
+        circuit = self._circuit
+        self._books.count(Outcome.FAILURE)
+        return "" if circuit is None else circuit.fail(now_us(), view.epoch, report, this_process().who)
 
     def admit(self, view: View, token: str) -> AdmissionReading:
         """Answer whether a call may run: by ``view``, or where it decides nothing by the rules themselves."""

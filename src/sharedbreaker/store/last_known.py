@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from sharedbreaker.circuit.admission import AdmissionReading
+from sharedbreaker.circuit.admission import AdmissionReading, mode_of
 from sharedbreaker.circuit.control import Act
+from sharedbreaker.circuit.errors import CircuitBreakerError
 from sharedbreaker.circuit.refresh import RefreshReading
 from sharedbreaker.circuit.rules import Circuit
 from sharedbreaker.circuit.settings import Settings, milliseconds_in
@@ -35,6 +36,16 @@ class LastKnown:
             self.state = CircuitState.HALF_OPEN
         else:
             self.state = CircuitState.CLOSED
+
+    def remember_refusal(self, refusal: CircuitBreakerError) -> None:
+        """Take note of a rejection by an open circuit."""
+        self.state, self.mode = refusal.state, mode_of(refusal)
+        wait = refusal.retry_after
+        self._open_until_us = None if wait is None else now_us() + round(wait * 1_000_000)
+
+    def remember_closed(self) -> None:
+        """Take note that the circuit is closed, and in nobody's hand."""
+        self.state, self.mode, self._open_until_us = CircuitState.CLOSED, CircuitMode.AUTOMATIC, None
 
     def remember_refresh(self, reading: RefreshReading) -> None:
         """Take note of an answer to the question where the circuit stands."""

@@ -92,7 +92,9 @@ _packer = Connection()
 
 def pack(words: tuple[str | int, ...]) -> bytes:
     """Return a command as it goes over the wire."""
-    return b"".join(_packer.pack_command(*words))
+    text = head_of(tuple(map(str, words)), 0)
+    # A length is one of bytes, and only here the same as one of characters.
+    return text.encode() if text.isascii() else b"".join(_packer.pack_command(*words))
 
 
 def packed_words(words: tuple[str, ...]) -> str:

@@ -11,7 +11,7 @@ import logging
 from datetime import timedelta
 from time import monotonic
 
-from sharedbreaker.circuit.admission import AdmissionReading, mode_of
+from sharedbreaker.circuit.admission import AdmissionReading
 from sharedbreaker.circuit.control import Act, ControlReading
 from sharedbreaker.circuit.errors import CircuitBreakerError, StoreError
 from sharedbreaker.circuit.report import Report
@@ -55,9 +55,11 @@ class SwitchOverStore(ViewingStore):
 
     def see_usual(self, refusal: CircuitBreakerError | None) -> None:
         """Take note of a short answer to an admission."""
-        if refusal is not None or self._last_known.state is not CircuitState.CLOSED:
-            mode = CircuitMode.AUTOMATIC if refusal is None else mode_of(refusal)
-            self._last_known.remember(AdmissionReading(None, refusal, mode, "", ()))
+        known = self._last_known
+        if refusal is not None:
+            known.remember_refusal(refusal)
+        elif known.state is not CircuitState.CLOSED or known.mode is not CircuitMode.AUTOMATIC:
+            known.remember_closed()
 
     def report(self, report: Report) -> Steps[str]:
         """Tell how an admitted call ended; return the transition that it caused, or an empty text.

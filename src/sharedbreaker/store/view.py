@@ -109,6 +109,11 @@ class View:
         self.closed_until = self.rejects_until = NEVER
 
     @property
+    def has_successes(self) -> bool:
+        """Whether a success was counted and not taken."""
+        return self._tallies[Outcome.SUCCESS].waiting() > 0
+
+    @property
     def waiting(self) -> int:
         """How many calls were counted and not taken."""
         return sum(tally.waiting() for tally in self._tallies.values()) + self._rejected.waiting()

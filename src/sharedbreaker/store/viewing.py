@@ -38,7 +38,8 @@ class ViewingStore(SettlingStore):
         if view.is_local:
             with self._lock:
                 moved = self._alone.fail(view, report)
-                self._look_alone()
+                if moved or view is not self.view:
+                    self._look_alone()
                 self._owe()
             if not self._is_away():
                 self._settle_soon()
