@@ -27,11 +27,11 @@ local batch = ARGV[1]
 local told = ARGV[2]
 local who = ARGV[3]
 local epoch = ARGV[4]
-local successful = tonumber(ARGV[5])
-local rejected = tonumber(ARGV[6])
-local ignored = tonumber(ARGV[7])
-local released = tonumber(ARGV[8])
-local failed = tonumber(ARGV[9])
+local successful = ARGV[5]
+local rejected = ARGV[6]
+local ignored = ARGV[7]
+local released = ARGV[8]
+local failed = ARGV[9]
 local exception = ARGV[10]
 local retry_after_ms = ARGV[11]
 
@@ -40,31 +40,39 @@ local values = redis.call('HMGET', circuit_key, 'state', 'mode', 'epoch', 'recla
 
 -- The usual case: a closed circuit that stays so. Whatever is not exactly as usual is looked at below.
 local reclaim_at_ms = tonumber(values[4])
-if retry_after_ms and values[1] == 'closed' and values[2] == 'automatic' and values[3] == epoch and values[5] == '0'
-  and reclaim_at_ms and reclaim_at_ms > now_ms and ignored == 0 and released == 0 then
-  local counts = {}
-  local are_whole = true
-  for slot = 6, 10 do
-    local count = tonumber(values[slot])
-    are_whole = are_whole and count and count >= 0 and count < 2 ^ 52 and count % 1 == 0
-    counts[slot] = count
+local failure_count = tonumber(values[6])
+local failure_threshold = tonumber(values[10])
+if retry_after_ms and values[3] == epoch and values[1] == 'closed' and values[2] == 'automatic' and values[5] == '0'
+  and reclaim_at_ms and reclaim_at_ms > now_ms and ignored == '0' and released == '0'
+  and failure_count and failure_count >= 0 and failure_count % 1 == 0
+  and failure_threshold and failure_threshold < 2 ^ 53 and failure_threshold % 1 == 0
+  and (successful == '0' or string.find(values[7] or '', '^%d+$') and #values[7] < 16)
+  and (failed == '0' or string.find(values[8] or '', '^%d+$') and #values[8] < 16)
+  and (rejected == '0' or string.find(values[9] or '', '^%d+$') and #values[9] < 16) then
+  if successful ~= '0' then
+    failure_count = 0
   end
-  local failure_count = are_whole and (successful > 0 and 0 or counts[6]) + failed
-  if are_whole and (failed == 0 or failure_count < counts[10])
-    and (batch == '' or redis.call('ZADD', batches_key, 'NX', now_ms, batch) == 1) then
+  if batch == '' and told == '' then
+    return epoch
+  end
+  if (failed == '0' or failure_count + 1 < failure_threshold) and batch ~= ''
+    and redis.call('ZADD', batches_key, 'NX', now_ms, batch) == 1 then
     if told ~= '' then
       redis.call('ZREM', batches_key, told)
     end
-    if batch == '' then
-      return epoch
+    if rejected ~= '0' then
+      redis.call('HINCRBY', circuit_key, 'rejected_calls', rejected)
     end
-    redis.call('HSET', circuit_key, 'failure_count', string.format('%.0f', failure_count),
-      'successful_calls', string.format('%.0f', counts[7] + successful),
-      'failed_calls', string.format('%.0f', counts[8] + failed),
-      'rejected_calls', string.format('%.0f', counts[9] + rejected))
-    if failed > 0 then
-      redis.call('HSET', circuit_key, 'last_failure_time', string.format('%.0f', now_ms),
-        'last_failure_type', exception, 'last_failure_by', who)
+    if successful ~= '0' then
+      redis.call('HINCRBY', circuit_key, 'successful_calls', successful)
+      if failed == '0' and values[6] ~= '0' then
+        redis.call('HSET', circuit_key, 'failure_count', '0')
+      end
+    end
+    if failed ~= '0' then
+      redis.call('HINCRBY', circuit_key, 'failed_calls', failed)
+      redis.call('HSET', circuit_key, 'failure_count', string.format('%.0f', failure_count + 1),
+        'last_failure_time', string.format('%.0f', now_ms), 'last_failure_type', exception, 'last_failure_by', who)
     end
     return epoch
   end
@@ -72,7 +80,11 @@ end
 
 -- circuit.lua
 
-if not retry_after_ms or not (successful and rejected and ignored and released and failed) then
+local counts = { successful_calls = tonumber(successful), failed_calls = tonumber(failed),
+  ignored_calls = tonumber(ignored), released_calls = tonumber(released) }
+local rejections = tonumber(rejected)
+if not retry_after_ms or not rejections or not (counts.successful_calls and counts.failed_calls
+  and counts.ignored_calls and counts.released_calls) then
   return redis.error_reply('ERR refresh takes batch, told, who, epoch, successful, rejected, ignored, '
     .. 'released, failed, exception, retry_after_ms')
 end
@@ -109,17 +121,16 @@ if redis.call('ZADD', batches_key, 'NX', whole(now_ms), batch) == 0 then
 end
 
 local results = 0
-for field, by in pairs({ successful_calls = successful, failed_calls = failed, ignored_calls = ignored,
-  released_calls = released }) do
+for field, by in pairs(counts) do
   if by > 0 then
     tally(field, by)
     results = results + by
   end
 end
-if rejected > 0 then
-  tally('rejected_calls', rejected)
+if rejections > 0 then
+  tally('rejected_calls', rejections)
 end
-if failed > 0 then
+if counts.failed_calls > 0 then
   note_failure(who, exception)
 end
 if results > 0 and epoch ~= whole(circuit.epoch) then
@@ -129,11 +140,11 @@ end
 
 if circuit.state == 'closed' and circuit.mode == 'automatic' then
   local counted = values[6]
-  if successful > 0 and counted ~= '0' then
+  if counts.successful_calls > 0 and counted ~= '0' then
     counted = '0'
     redis.call('HSET', circuit_key, 'failure_count', '0')
   end
-  if failed > 0 then
+  if counts.failed_calls > 0 then
     return reply('counted', count_failure(circuit, rule, counted, who, exception, retry_after_ms))
   end
 end
