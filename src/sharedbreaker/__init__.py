@@ -23,6 +23,7 @@ from sharedbreaker.google_ai import (
     get_vision_api_breaker,
     initialize_circuit_breakers,
 )
+from sharedbreaker.store.announcer import TransitionNotice
 
 __all__ = [
     "Admission",
@@ -36,6 +37,7 @@ __all__ = [
     "SharedBreakerError",
     "Snapshot",
     "StoreError",
+    "TransitionNotice",
     "circuit_breaker",
     "export_all_prometheus_metrics",
     "get_all_breakers",

@@ -21,6 +21,7 @@ from sharedbreaker.circuit.settings import Settings, seconds_in, staleness_in
 from sharedbreaker.described_breaker import DescribedBreaker
 from sharedbreaker.open_blocks import OpenBlocks
 from sharedbreaker.store.alone import OnRedisError
+from sharedbreaker.store.announcer import TransitionNotice
 from sharedbreaker.store.keys import DEFAULT_PREFIX, keys_of
 from sharedbreaker.store.link import RedisLike, link_to
 from sharedbreaker.store.redis_store import RedisStore
@@ -141,6 +142,16 @@ class BaseBreaker(DescribedBreaker):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(name={self.name!r})"
+
+    def on_transition(self, listener: Callable[[TransitionNotice], object]) -> Callable[[], None]:
+        """Have ``listener`` told of every transition of the shared circuit that this process causes.
+
+        Whoever moved the state tells of it, so that a fleet in which each process listens tells of each
+        transition once: at most once, if the answer that told of it is lost. It is called in the thread
+        or task that caused it and should not take long; what it raises is logged and changes nothing.
+        Returns a function that ends it. Transitions are also logged, openings as warnings.
+        """
+        return self._store.announcer.add(listener)
 
     def _judge(self, error: BaseException) -> tuple[Outcome, float | None]:
         """Return what an exception says of the service, and how many seconds the service asked for."""

@@ -16,6 +16,7 @@ from time import monotonic
 from sharedbreaker.circuit.errors import CircuitUnusableError, StoreError
 from sharedbreaker.circuit.settings import Settings, seconds_in
 from sharedbreaker.store.alone import Alone, OnRedisError
+from sharedbreaker.store.announcer import Announcer
 from sharedbreaker.store.books import Books
 from sharedbreaker.store.clock import now_us
 from sharedbreaker.store.cluster_link import ClusterLink
@@ -69,6 +70,8 @@ class SettlingStore(ForgetsAtFork):
         self._guard = link.guard_of_circuit()
         self._max_staleness = max_staleness
         self._listener = listener_on(link)
+        self.announcer = Announcer(name)
+        """Tells of the transitions that this process causes."""
         self._on_redis_error = on_redis_error
         self._on_redis_change = on_redis_change
         self.forget()
@@ -245,6 +248,7 @@ class SettlingStore(ForgetsAtFork):
                     self._books.reports.appendleft(report)
                 raise
             self._last_known.remember_transition(reading.transition)
+            self.announcer.announce(reading.transition, report.exception)
 
     def _settle_batches(self) -> None:
         while True:
@@ -262,6 +266,7 @@ class SettlingStore(ForgetsAtFork):
             with self._lock:
                 self._held_back.confirm(batch)
             self._last_known.remember_transition(reading.transition)
+            self.announcer.announce(reading.transition, batch.exception)
 
 
 _stores: Members[SettlingStore] = Members()

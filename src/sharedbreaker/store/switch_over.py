@@ -89,6 +89,7 @@ class SwitchOverStore(ViewingStore):
             raise
         if reading.transition:
             self._last_known.remember_transition(reading.transition)
+            self.announcer.announce(reading.transition, report.exception)
         self._answered()
         return reading.transition
 
@@ -120,6 +121,7 @@ class SwitchOverStore(ViewingStore):
                 "the whole fleet: try again when Redis answers. Until then each process decides by itself."
             ) from error
         self._last_known.remember_act(act, seconds)
+        self.announcer.announce(reading.transition)
         self.doubt_view()
         self._answered()
         return reading
@@ -167,6 +169,7 @@ class SwitchOverStore(ViewingStore):
             self._lost(error)
             return None
         self._last_known.remember(reading)
+        self.announcer.announce(reading.transition)
         if self._max_staleness:
             self._see_admission(asked_at, reading)
         self._answered()

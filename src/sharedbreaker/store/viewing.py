@@ -131,6 +131,7 @@ class ViewingStore(SettlingStore):
         with self._lock:
             self._held_back.confirm(batch)
         self._last_known.remember_refresh(reading)
+        self.announcer.announce(reading.transition, batch.exception)
         self._see(asked_at, reading.epoch, reading.state, reading.mode, reading.retry_after)
         self._answered()
         return reading
