@@ -12,7 +12,7 @@ from redis import Redis
 from sharedbreaker.demo.redis_server import RedisServer
 
 SKIP_NOTHING = bool(os.environ.get("SHAREDBREAKER_SKIP_NOTHING"))
-SPECIFIED_KEYS = re.compile(r"[^{}]+:\{[^{}]+\}(:leases|:events)?|[^{}]+:breakers")
+SPECIFIED_KEYS = re.compile(r"[^{}]+:\{[^{}]+\}(:leases|:events|:batches)?|[^{}]+:breakers")
 
 
 @pytest.fixture(scope="session")

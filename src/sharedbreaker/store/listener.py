@@ -62,7 +62,7 @@ class Listener(ForgetsAtFork):
                     self._thread = None
 
     def _run(self) -> None:
-        while self._doubting.alive():
+        while self._channels():
             subscription = None
             try:
                 subscription = self._link.subscription()
@@ -83,8 +83,8 @@ class Listener(ForgetsAtFork):
     def _listen(self, subscription: Any) -> None:
         began = time.monotonic()
         known: set[str] = set()
-        while (listening := self._doubting.alive()) and not self._link.suspected_at > began:
-            channels = {doubting.changes_channel for doubting in listening}
+        # Nobody is kept here while it waits: who is gone needs no news.
+        while (channels := self._channels()) and not self._link.suspected_at > began:
             if channels - known:
                 subscription.subscribe(*(channels - known))
                 known |= channels
@@ -92,9 +92,15 @@ class Listener(ForgetsAtFork):
             # A subscription that is confirmed is news as well: what changed before it was not heard.
             if message is not None and message["type"] in {"message", "subscribe"}:
                 channel = message["channel"].decode()
-                for doubting in listening:
-                    if doubting.changes_channel == channel:
-                        doubting.doubt_view()
+                self._have_doubted(channel)
+
+    def _channels(self) -> set[str]:
+        return {doubting.changes_channel for doubting in self._doubting.alive()}
+
+    def _have_doubted(self, channel: str) -> None:
+        for doubting in self._doubting.alive():
+            if doubting.changes_channel == channel:
+                doubting.doubt_view()
 
 
 _listeners: WeakValueDictionary[int, Listener] = WeakValueDictionary()

@@ -67,7 +67,7 @@ class ViewingStore(SettlingStore):
         """See to it that what was counted on ``view`` is told, where nobody comes by to do so."""
         if view is self.view and not view.is_local:
             view.is_watched = True
-            keeper().watch(self)
+            keeper().watch(self, view.asked_at + PART_OF_STALENESS * self._max_staleness)
         else:
             self._owe()
             if not self._is_away():
