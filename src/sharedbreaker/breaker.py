@@ -21,7 +21,7 @@ from sharedbreaker.circuit.outcome import Outcome
 from sharedbreaker.circuit.report import exception_name, report_of
 from sharedbreaker.circuit.snapshot import Snapshot
 from sharedbreaker.store.process import this_process
-from sharedbreaker.store.steps import Command, walk
+from sharedbreaker.store.steps import walk
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -221,11 +221,11 @@ class CircuitBreaker(BaseBreaker):
     def _ask_usual(self, step: str, packed: bytes) -> Any:
         """Run one packed script, once, and return its reply."""
         if not observation.redis_observers:
-            return self._link.run(Command((), None, packed))
+            return self._link.ask(packed)
         started = perf_counter()
         answered = False
         try:
-            reply = self._link.run(Command((), None, packed))
+            reply = self._link.ask(packed)
             answered = True
         finally:
             observation.tell_redis(step, perf_counter() - started, answered=answered)

@@ -22,6 +22,7 @@ def interrupt_after(monkeypatch: pytest.MonkeyPatch, place: int) -> None:
         return reply
 
     monkeypatch.setattr(Link, "run", interrupted)
+    monkeypatch.setattr(Link, "ask", lambda link, packed: interrupted(link, Command((), None, packed)))
 
 
 @pytest.mark.parametrize("place", [0, 1], ids=["admission", "report"])

@@ -1,6 +1,6 @@
 """The breaker under observation: what it asks Redis, what it is answered, and what it does to a call.
 
-Two seams are used, and nothing inside is changed: `Link.run`, by which everything reaches Redis, and the
+Two seams are used, and nothing inside is changed: `Link.run` and `ask`, by which all reaches Redis, and the
 public `admit` and `report`, which `call`, the `with` block and the decorator stand on.
 """
 
@@ -146,7 +146,7 @@ def observe_link(ledger: Callable[[], Ledger]) -> None:
     unobserved = Link.run
 
     def run(link: Link, command: Command) -> Any:
-        words = command.words
+        words = command.words or words_in(command.packed or b"")
         name = _names.get(str(words[1])) if words[0] in {"EVALSHA", "EVAL"} else None
         if name not in {"admit", "report", "settle"}:
             return unobserved(link, command)
@@ -173,7 +173,16 @@ def observe_link(ledger: Callable[[], Ledger]) -> None:
             ledger().write(*end, verdict, *((epoch,) if name == "admit" else ()), true_time())
         return reply
 
+    def ask(link: Link, packed: bytes) -> Any:
+        return link.run(Command((), None, packed))
+
     setattr(Link, "run", run)  # noqa: B010 - the type of an assignment could not be told
+    setattr(Link, "ask", ask)  # noqa: B010
+
+
+def words_in(packed: bytes) -> tuple[str, ...]:
+    """Return the words of a packed command."""
+    return tuple(word.decode() for word in packed.split(b"\r\n")[2::2])
 
 
 def _verdict_in(name: str, reply: Any) -> tuple[str, str]:

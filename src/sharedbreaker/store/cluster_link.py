@@ -101,6 +101,10 @@ class ClusterLink(ForgetsAtFork):
         """Return how long a question may still take."""
         return self._timeout if deadline is None else deadline - time.monotonic()
 
+    def ask(self, packed: bytes) -> Any:
+        """Refuse: which node a packed command is for cannot be seen in it."""
+        raise NotImplementedError
+
     def run(self, command: Command) -> Any:
         """Run one command on the node that owns its keys, until its deadline. Raises what redis-py raises."""
         cluster = self._connected(self.seconds_left(command.deadline))

@@ -108,6 +108,32 @@ class Link(ForgetsAtFork):
         """Return the monotonic moment by which a question that is asked now must have its answer."""
         return monotonic() + self.timeout
 
+    def ask(self, packed: bytes) -> Any:
+        """Run one packed command, once, for as long as a question may take. Raises what redis-py raises.
+
+        It does what ``run`` does, and no more of it than a connection at hand needs.
+        """
+        try:
+            connection = self._free.pop()
+        except IndexError:
+            return self.run(Command((), None, packed))
+        try:
+            if connection.made_at <= self.suspected_at or connection._sock is None:  # noqa: SLF001
+                self._connect(connection, self.deadline())
+            connection._sock.sendall(packed)  # noqa: SLF001
+            reply = connection.read_response()
+        except BaseException as error:
+            self._failed(connection, error)
+            self._give_back(connection)
+            if isinstance(error, OSError):  # nobody has given it redis-py's name yet
+                kind = RedisTimeoutError if isinstance(error, TimeoutError) else RedisConnectionError
+                raise kind(str(error)) from error
+            raise
+        self._free.append(connection)
+        if self._waiting:
+            self._wake()
+        return reply
+
     def run(self, command: Command) -> Any:
         """Run one command, once, until its deadline. Raises what redis-py raises."""
         words, deadline, packed = command
@@ -127,25 +153,34 @@ class Link(ForgetsAtFork):
                     _limit(connection, left, self.timeout)
             connection.send_packed_command((packed or pack(words),), check_health=False)
             return connection.read_response()
-        except (ReadOnlyError, RedisConnectionError):
-            # A master that was demoted keeps its connections open: only a new one may find its successor.
-            # And where one connection broke, others may have broken unnoticed.
-            connection.disconnect()
-            self.suspected_at = monotonic()
-            raise
-        except (ResponseError, _NoTimeLeftError):
-            raise
-        except BaseException:
-            # Whatever is still under way on it belongs to nobody's next question.
-            connection.disconnect()
+        except BaseException as error:
+            self._failed(connection, error)
             raise
         finally:
             if is_short:
                 _limit(connection, self.timeout, self.timeout)
-            self._free.append(connection)
-            if self._waiting:
-                with self._given_back:
-                    self._given_back.notify()
+            self._give_back(connection)
+
+    def _failed(self, connection: Any, error: BaseException) -> None:
+        if isinstance(error, (ReadOnlyError, RedisConnectionError)) or (
+            isinstance(error, OSError) and not isinstance(error, TimeoutError)
+        ):
+            # A master that was demoted keeps its connections open: only a new one may find its successor.
+            # And where one connection broke, others may have broken unnoticed.
+            connection.disconnect()
+            self.suspected_at = monotonic()
+        elif not isinstance(error, (ResponseError, _NoTimeLeftError)):
+            # Whatever is still under way on it belongs to nobody's next question.
+            connection.disconnect()
+
+    def _give_back(self, connection: Any) -> None:
+        self._free.append(connection)
+        if self._waiting:
+            self._wake()
+
+    def _wake(self) -> None:
+        with self._given_back:
+            self._given_back.notify()
 
     def _make_or_wait(self, deadline: float) -> Any:
         with self._given_back:
