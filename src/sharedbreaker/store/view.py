@@ -35,9 +35,10 @@ class Tally:
 
     def take(self) -> int:
         """Return how much was added and not taken, and take it."""
-        waiting = self.waiting()
-        self._taken += waiting
-        return waiting
+        number = next(self._numbers) - self._looks - self._taken
+        self._looks += 1
+        self._taken += number
+        return number
 
 
 class View:
@@ -73,7 +74,8 @@ class View:
         self.why = "open"
         self.is_watched = is_local
         """Whether somebody comes by and tells what was counted here."""
-        self._tallies = {outcome: Tally() for outcome in Outcome}
+        # A failure is never held back.
+        self._tallies = {outcome: Tally() for outcome in Outcome if outcome is not Outcome.FAILURE}
         self._rejected = Tally()
         self._in_flight: set[str] = set()
         self.nobody = Admission("", epoch, is_local, self)
@@ -120,5 +122,9 @@ class View:
 
     def take(self) -> tuple[dict[Outcome, int], int]:
         """Return and take what was counted: ends of calls by outcome, and rejections."""
-        counted = {outcome: tally.take() for outcome, tally in self._tallies.items()}
-        return {outcome: times for outcome, times in counted.items() if times}, self._rejected.take()
+        counted = {}
+        for outcome, tally in self._tallies.items():
+            times = tally.take()
+            if times:
+                counted[outcome] = times
+        return counted, self._rejected.take()
