@@ -75,7 +75,8 @@ class View:
         self.is_watched = is_local
         """Whether somebody comes by and tells what was counted here."""
         # A failure is never held back.
-        self._tallies = {outcome: Tally() for outcome in Outcome if outcome is not Outcome.FAILURE}
+        held_back = (Outcome.SUCCESS, Outcome.IGNORED, Outcome.RELEASED)
+        self._tallies: dict[Outcome, Tally] = {outcome: Tally() for outcome in held_back}
         self._rejected = Tally()
         self._in_flight: set[str] = set()
         self.nobody = Admission("", epoch, is_local, self)
@@ -122,7 +123,7 @@ class View:
 
     def take(self) -> tuple[dict[Outcome, int], int]:
         """Return and take what was counted: ends of calls by outcome, and rejections."""
-        counted = {}
+        counted: dict[Outcome, int] = {}
         for outcome, tally in self._tallies.items():
             times = tally.take()
             if times:
