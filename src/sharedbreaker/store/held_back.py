@@ -22,7 +22,8 @@ class HeldBack:
     def __init__(self, keep_for: float) -> None:
         self._keep_for = keep_for
         self._past: deque[tuple[float, View]] = deque()
-        self._unconfirmed: deque[Batch] = deque()
+        self._unconfirmed: dict[str, Batch] = {}
+        self._under_way: dict[str, Batch] = {}
         self._sendings: Counter[str] = Counter()
         self._told = ""
 
@@ -39,8 +40,8 @@ class HeldBack:
     @property
     def calls(self) -> int:
         """Calls that wait, but for those that the present view counts."""
-        sent = sum(batch.calls for batch in self._unconfirmed)
-        return sent + sum(view.waiting for view in self.past if not view.is_local)
+        taken = sum(batch.calls for batch in (self._under_way | self._unconfirmed).values())
+        return taken + sum(view.waiting for view in self.past if not view.is_local)
 
     def retire(self, view: View, now: float) -> None:
         """Keep a view whose epoch is over, for the calls that run on it."""
@@ -58,22 +59,24 @@ class HeldBack:
         """
         outcomes, rejected = view.take()
         if failure is not None:
-            outcomes[Outcome.FAILURE] = 1
+            outcomes[Outcome.FAILURE] = outcomes.get(Outcome.FAILURE, 0) + 1
         if not outcomes and not rejected:
             return Batch("", view.epoch)
-        return Batch(
-            new_name(),
-            view.epoch,
-            outcomes,
-            rejected,
-            "" if failure is None else failure.exception,
-            None if failure is None else failure.retry_after_ms,
+        return self._taken(
+            Batch(
+                new_name(),
+                view.epoch,
+                outcomes,
+                rejected,
+                "" if failure is None else failure.exception,
+                None if failure is None else failure.retry_after_ms,
+            )
         )
 
     def next_batch(self, new_name: Callable[[], str]) -> Batch | None:
         """Return what is to be sent besides the present view: a batch without an answer, or an old view's."""
         if self._unconfirmed:
-            return self._unconfirmed.popleft()
+            return self._taken(self._unconfirmed.pop(next(iter(self._unconfirmed))))
         for view in self.past:
             if not view.is_local and view.waiting:
                 return self.batch_of(view, new_name)
@@ -90,11 +93,22 @@ class HeldBack:
 
     def confirm(self, batch: Batch) -> None:
         """Take note that a batch has arrived. One that was sent twice may arrive again at any time."""
+        self._under_way.pop(batch.name, None)
+        self._unconfirmed.pop(batch.name, None)
         sendings = self._sendings.pop(batch.name, 0)
         if sendings == 1:
             self._told = batch.name
 
     def failed(self, batch: Batch) -> None:
         """Take note that nobody knows whether a batch has arrived; it has to be told again."""
+        self._under_way.pop(batch.name, None)
         if batch.name:
-            self._unconfirmed.append(batch)
+            self._unconfirmed[batch.name] = batch
+
+    def call_back(self) -> None:
+        """Have all batches that are under way told again: whoever sends them may be stopped before it does."""
+        self._unconfirmed.update(self._under_way)
+
+    def _taken(self, batch: Batch) -> Batch:
+        self._under_way[batch.name] = batch
+        return batch

@@ -104,6 +104,7 @@ class SettlingStore(ForgetsAtFork):
         with self._lock:
             if not self.view.is_local:
                 self._held_back.failed(self._held_back.batch_of(self.view, this_process().new_token))
+            self._held_back.call_back()
         return self._is_settled() or self._settle(SECONDS_FOR_SETTLER)
 
     def here(self) -> tuple[bool, int]:
