@@ -53,11 +53,9 @@ class Keeper(ForgetsAtFork):
             except Exception:
                 logger.exception("a view could not be renewed; calls renew it by themselves")
                 again_at = None
-            with self._changed:
-                if again_at is None:
-                    self._due.pop(kept, None)
-                else:
-                    self._due[kept] = again_at
+            if again_at is not None:
+                with self._changed:
+                    self._due[kept] = min(again_at, self._due.get(kept, again_at))
 
     def _next(self) -> Kept:
         with self._changed:
@@ -65,6 +63,8 @@ class Keeper(ForgetsAtFork):
                 kept = min(self._due, key=self._due.__getitem__, default=None)
                 wait = None if kept is None else self._due[kept] - monotonic()
                 if kept is not None and wait is not None and wait <= 0:
+                    # Whoever asks for it from now on is heard, also while it is seen to.
+                    del self._due[kept]
                     return kept
                 self._changed.wait(wait)
 
