@@ -65,13 +65,18 @@ class ViewingStore(SettlingStore):
 
     def look_after(self, view: View) -> None:
         """See to it that what was counted on ``view`` is told, where nobody comes by to do so."""
-        if view is self.view and not view.is_local:
-            view.is_watched = True
+        with self._lock:
+            is_of_now = view is self.view and not view.is_local
+            if is_of_now and view.is_watched:
+                return
+            if is_of_now:
+                view.is_watched = True
+            else:
+                self._owe()
+        if is_of_now:
             keeper().watch(self, view.asked_at + PART_OF_STALENESS * self._max_staleness)
-        else:
-            self._owe()
-            if not self._is_away():
-                self._settle_soon()
+        elif not self._is_away():
+            self._settle_soon()
 
     def doubt_view(self) -> None:
         """Act on nothing that was asked before now: the circuit has changed."""
@@ -82,19 +87,19 @@ class ViewingStore(SettlingStore):
 
     def keep(self) -> float | None:
         """Tell what the view counted, if anything; return when to come by again, or None for not at all."""
-        view = self.view
-        if view.is_local or not view.is_watched:
-            return None
-        if not self._may_ask():
-            return self._next_try_at()
-        # Whoever counts from now on says so; whoever counted before is seen below.
-        view.is_watched = False
         with self._lock:
+            view = self.view
+            if view.is_local:
+                return None
+            # Whoever counts from now on says so; whoever counted before is seen here.
+            view.is_watched = False
             is_counting = view.waiting > 0
-        if not is_counting and monotonic() > view.closed_until and monotonic() > view.rejects_until:
-            return None
-        view.is_watched = True
+            if not is_counting and monotonic() > view.closed_until and monotonic() > view.rejects_until:
+                return None
+            view.is_watched = True
         if is_counting:
+            if not self._may_ask():
+                return self._next_try_at()
             walk(self._refresh(), self._link)
         return monotonic() + PART_OF_STALENESS * self._max_staleness
 
