@@ -164,6 +164,7 @@ def test_a_view_that_is_replaced_while_the_keeper_looks_is_not_forgotten(redis: 
     def replace() -> None:
         with lock:
             store._replace_view(View("orders", "1"))
+        store._settle_soon()
 
     store._lock = _Meddling(lock, replace)  # type: ignore[assignment]
     store.keep()

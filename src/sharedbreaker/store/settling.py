@@ -22,6 +22,7 @@ from sharedbreaker.store.clock import now_us
 from sharedbreaker.store.cluster_link import ClusterLink
 from sharedbreaker.store.guard import Guard
 from sharedbreaker.store.held_back import HeldBack
+from sharedbreaker.store.keeper import keeper
 from sharedbreaker.store.last_known import LastKnown
 from sharedbreaker.store.link import Link
 from sharedbreaker.store.listener import listener_on
@@ -99,6 +100,10 @@ class SettlingStore(ForgetsAtFork):
         self.view = View(self._name)
         """What calls may be decided on at this moment, without any further question."""
 
+    def keep(self) -> float | None:
+        """Come by; return when to come by again, or None for not at all."""
+        raise NotImplementedError
+
     def settle_at_exit(self) -> bool:
         """Tell Redis what it is owed, in one bounded try; return False where that failed."""
         with self._lock:
@@ -155,6 +160,8 @@ class SettlingStore(ForgetsAtFork):
 
     def _owe(self) -> None:
         """Take note that Redis has to be told something."""
+        if self._max_staleness and not self._may_owe:
+            keeper().watch(self)  # what is late already waits for no further call
         self._may_owe = True
         self.is_usual = False
 

@@ -89,19 +89,22 @@ class ViewingStore(SettlingStore):
         """Tell what the view counted, if anything; return when to come by again, or None for not at all."""
         with self._lock:
             view = self.view
-            if view.is_local:
-                return None
             # Whoever counts from now on says so; whoever counted before is seen here.
-            view.is_watched = False
-            is_counting = view.waiting > 0
-            if not is_counting and monotonic() > view.closed_until and monotonic() > view.rejects_until:
+            view.is_watched = view.is_local
+            is_counting = not view.is_local and view.waiting > 0
+            is_good = monotonic() <= max(view.closed_until, view.rejects_until)
+            if not (is_counting or self._may_owe) and (view.is_local or not is_good):
                 return None
             view.is_watched = True
-        if is_counting:
+        if is_counting or self._may_owe:
             if not self._may_ask():
                 return self._next_try_at()
-            walk(self._refresh(), self._link)
-        return monotonic() + PART_OF_STALENESS * self._max_staleness
+            if is_counting:
+                walk(self._refresh(), self._link)
+            else:
+                self._settle_soon()
+        wait = PART_OF_STALENESS * self._max_staleness
+        return monotonic() + (min(wait, self._guard.retry_interval) if self._may_owe else wait)
 
     def _admit_on_view(self, token: str) -> AdmissionReading | None:
         view = self.view
