@@ -158,7 +158,9 @@ class ViewingStore(SettlingStore):
             view = self.view
             if asked_at < max(self._not_before, view.asked_at) or self._alone.since_us is not None:
                 return
-            if view.is_local or view.epoch != epoch or view.state is not state:
+            # Where no call runs on a view, its epoch decides nothing: a refusal does not even tell it.
+            is_other = state is CircuitState.CLOSED and view.epoch != epoch
+            if view.is_local or view.state is not state or is_other:
                 view = self._replace_view(View(self._name, epoch))
             view.asked_at, view.state, view.mode = asked_at, state, mode
             if self._settings.push and not self._is_listening:
