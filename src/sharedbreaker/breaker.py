@@ -102,7 +102,7 @@ class CircuitBreaker(BaseBreaker):
                 walk(store.report_on_view(view, self._report_of(view.nobody, error)), self._link)
                 raise
             if hasattr(result, "__await__"):
-                view.add(Outcome.RELEASED)
+                walk(store.report_on_view(view, report_of(view.nobody, Outcome.RELEASED, None)), self._link)
                 raise self._unseen(func, result)
             view.add_success()
             if not view.is_watched:
