@@ -112,9 +112,22 @@ class SettlingStore(ForgetsAtFork):
             self._held_back.call_back()
         return self._is_settled() or self._settle(SECONDS_FOR_SETTLER)
 
+    def doubt_view(self) -> None:
+        """Act on nothing that was asked before now: the circuit has changed."""
+        with self._lock:
+            self._not_before = monotonic()
+            if not self.view.is_local:
+                self.view.end_now()
+
     def here(self) -> tuple[bool, int]:
         """Return whether this process decides by itself, and how many calls Redis is not told of. No I/O."""
         return self._alone.since_us is not None or self._is_away(), self._unwritten()
+
+    def _moved(self, transition: str) -> None:
+        """Take note of a transition that this process brought about without asking; an empty text is none."""
+        if transition:
+            self._last_known.remember_transition(transition)
+            self.doubt_view()
 
     def _may_ask(self) -> bool:
         # While the interpreter is leaving no thread can be started, and to connect takes one.
@@ -255,7 +268,7 @@ class SettlingStore(ForgetsAtFork):
                 with self._lock:
                     self._books.reports.appendleft(report)
                 raise
-            self._last_known.remember_transition(reading.transition)
+            self._moved(reading.transition)
             self.announcer.announce(reading.transition, report.exception)
 
     def _settle_batches(self) -> None:
@@ -273,7 +286,7 @@ class SettlingStore(ForgetsAtFork):
                 raise
             with self._lock:
                 self._held_back.confirm(batch)
-            self._last_known.remember_transition(reading.transition)
+            self._moved(reading.transition)
             self.announcer.announce(reading.transition, batch.exception)
 
 

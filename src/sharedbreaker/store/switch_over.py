@@ -87,8 +87,8 @@ class SwitchOverStore(ViewingStore):
         except BaseException:  # interrupted while it waited: whether Redis was told, nobody knows
             self.report_later(report)
             raise
+        self._moved(reading.transition)
         if reading.transition:
-            self._last_known.remember_transition(reading.transition)
             self.announcer.announce(reading.transition, report.exception)
         self._answered()
         return reading.transition
@@ -142,6 +142,8 @@ class SwitchOverStore(ViewingStore):
 
     def complete(self, snapshot: Snapshot) -> Snapshot:
         """Return what Redis said of the circuit just now, with what this process knows besides."""
+        if (snapshot.state, snapshot.mode) != (self.view.state, self.view.mode):
+            self.doubt_view()
         # Redis may answer what only reads, and take no call: then this process still decides by itself.
         if self._may_owe:
             self._settle_soon()

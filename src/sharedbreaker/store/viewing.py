@@ -78,13 +78,6 @@ class ViewingStore(SettlingStore):
         elif not self._is_away():
             self._settle_soon()
 
-    def doubt_view(self) -> None:
-        """Act on nothing that was asked before now: the circuit has changed."""
-        with self._lock:
-            self._not_before = monotonic()
-            if not self.view.is_local:
-                self.view.end_now()
-
     def keep(self) -> float | None:
         """Tell what the view counted, if anything; return when to come by again, or None for not at all."""
         with self._lock:
