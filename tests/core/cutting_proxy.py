@@ -95,8 +95,11 @@ class CuttingProxy:
         with contextlib.suppress(OSError):
             while request := client.recv(CHUNK):
                 if self._is_to_be_lost(request):
-                    if self._before:
+                    if self._before and not self._silently:
                         break
+                    if self._before:
+                        self._do_meanwhile()
+                        continue
                     wanted.clear()
                 server.sendall(request)
         _close(client)
@@ -106,14 +109,17 @@ class CuttingProxy:
         with contextlib.suppress(OSError):
             while reply := server.recv(CHUNK):
                 if not wanted.is_set():
-                    if self._meanwhile is not None:
-                        self._meanwhile()
+                    self._do_meanwhile()
                     if self._silently:
                         continue
                     break
                 client.sendall(reply)
         _close(client)
         _close(server)
+
+    def _do_meanwhile(self) -> None:
+        if self._meanwhile is not None:
+            self._meanwhile()
 
     def _is_to_be_lost(self, request: bytes) -> bool:
         with self._lock:

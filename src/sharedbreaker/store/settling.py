@@ -75,12 +75,18 @@ class SettlingStore(ForgetsAtFork):
         """Tells of the transitions that this process causes."""
         self._on_redis_error = on_redis_error
         self._on_redis_change = on_redis_change
+        self.view = View(name)
+        """What calls may be decided on at this moment, without any further question."""
+        self._held_back = self._nothing_held_back()
         self.forget()
         call_forget_in_children(self)
         _stores.add(self)
 
     def forget(self) -> None:
         """Start as a process that owes nothing and has never asked."""
+        # Calls that are under way in the parent have a copy here that may end as well.
+        for view in (self.view, *self._held_back.past):
+            view.disown()
         # A circuit that Redis cannot serve says nothing about the others, so it is guarded by itself.
         self._own_guard = Guard(self._guard.retry_interval)
         self._lock = threading.Lock()
@@ -88,7 +94,7 @@ class SettlingStore(ForgetsAtFork):
         self._is_listening = False
         self._news = News(self._name, self._on_redis_change)
         self._books = Books()
-        self._held_back = HeldBack(seconds_in("lease_timeout", self._settings.lease_timeout))
+        self._held_back = self._nothing_held_back()
         self._last_known = LastKnown(self._settings)
         self._alone = Alone(self._name, self._settings, self._books, self._last_known, self._on_redis_error)
         self._log = QuietLog()
@@ -98,7 +104,9 @@ class SettlingStore(ForgetsAtFork):
         """Whether calls may ask by the usual case."""
         self.usual_case = self._shared.usual_case()
         self.view = View(self._name)
-        """What calls may be decided on at this moment, without any further question."""
+
+    def _nothing_held_back(self) -> HeldBack:
+        return HeldBack(seconds_in("lease_timeout", self._settings.lease_timeout))
 
     def keep(self) -> float | None:
         """Come by; return when to come by again, or None for not at all."""

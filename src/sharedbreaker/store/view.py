@@ -54,7 +54,8 @@ class View:
     __slots__ = (
         "_in_flight", "_name", "_rejected", "_tallies",
         "add_rejected", "add_success", "asked_at", "closed_until",
-        "epoch", "is_local", "is_watched", "mode", "nobody", "open_until", "rejects_until", "state", "why",
+        "epoch", "is_disowned", "is_local", "is_watched",
+        "mode", "nobody", "open_until", "rejects_until", "state", "why",
     )  # fmt: skip
 
     def __init__(self, name: str, epoch: str = "", *, is_local: bool = False) -> None:
@@ -74,15 +75,25 @@ class View:
         self.why = "open"
         self.is_watched = is_local
         """Whether somebody comes by and tells what was counted here."""
+        self.is_disowned = False
+        """Whether it is a forked parent's, who tells all that was let through on it."""
+        self.nobody = Admission("", epoch, is_local, self)
+        """Stands for a call that is reported without a token, by whoever let it through."""
+        self._begin_to_count()
+
+    def _begin_to_count(self) -> None:
         # A failure is never held back.
         held_back = (Outcome.SUCCESS, Outcome.IGNORED, Outcome.RELEASED)
         self._tallies: dict[Outcome, Tally] = {outcome: Tally() for outcome in held_back}
         self._rejected = Tally()
         self._in_flight: set[str] = set()
-        self.nobody = Admission("", epoch, is_local, self)
-        """Stands for a call that is reported without a token, by whoever let it through."""
         self.add_success = self._tallies[Outcome.SUCCESS].add
         self.add_rejected = self._rejected.add
+
+    def disown(self) -> None:
+        """Leave all that was let through here to the parent of this process, and count nothing that ends."""
+        self.is_disowned = self.is_watched = True
+        self._begin_to_count()
 
     def admit(self, token: str) -> AdmissionReading:
         """Let a call through that will be reported by its token."""

@@ -30,6 +30,8 @@ class ViewingStore(SettlingStore):
 
     def report_on_view(self, view: View, report: Report) -> Steps[str]:
         """Tell how a call ended that ran on ``view``. Only a failure is told at once."""
+        if view.is_disowned:
+            return ""
         if report.outcome is not Outcome.FAILURE:
             view.add(report.outcome)
             if not view.is_watched:
