@@ -6,7 +6,6 @@ meanwhile is added to the hash once.
 
 from __future__ import annotations
 
-import atexit
 import logging
 import sys
 import threading
@@ -24,6 +23,7 @@ from sharedbreaker.store.guard import Guard
 from sharedbreaker.store.held_back import HeldBack
 from sharedbreaker.store.keeper import keeper
 from sharedbreaker.store.last_known import LastKnown
+from sharedbreaker.store.leaving import AtExit
 from sharedbreaker.store.link import Link
 from sharedbreaker.store.listener import listener_on
 from sharedbreaker.store.members import Members
@@ -185,6 +185,7 @@ class SettlingStore(ForgetsAtFork):
             keeper().watch(self)  # what is late already waits for no further call
         self._may_owe = True
         self.is_usual = False
+        make_sure_to_tell_at_exit()
 
     def _return_to_redis(self) -> None:
         self._guard.answered()
@@ -301,8 +302,11 @@ class SettlingStore(ForgetsAtFork):
 _stores: Members[SettlingStore] = Members()
 
 
-@atexit.register
 def _settle_at_exit() -> None:
     for store in _stores.alive():
         if not store.settle_at_exit():
             return
+
+
+_at_exit = AtExit(_settle_at_exit)
+make_sure_to_tell_at_exit = _at_exit.make_sure

@@ -14,7 +14,7 @@ from sharedbreaker.circuit.state import CircuitMode, CircuitState
 from sharedbreaker.store.clock import now_us
 from sharedbreaker.store.keeper import keeper
 from sharedbreaker.store.process import this_process
-from sharedbreaker.store.settling import SettlingStore
+from sharedbreaker.store.settling import SettlingStore, make_sure_to_tell_at_exit
 from sharedbreaker.store.steps import Steps, walk
 from sharedbreaker.store.view import NEVER, View
 
@@ -73,6 +73,7 @@ class ViewingStore(SettlingStore):
                 return
             if is_of_now:
                 view.is_watched = True
+                make_sure_to_tell_at_exit()
             else:
                 self._owe()
         if is_of_now:
