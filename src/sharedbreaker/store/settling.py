@@ -304,7 +304,8 @@ _stores: Members[SettlingStore] = Members()
 
 def _settle_at_exit() -> None:
     for store in _stores.alive():
-        if not store.settle_at_exit():
+        # Where Redis could not be told of one circuit, it cannot be told of the others.
+        if not store.settle_at_exit() and not store._own_guard.is_away:  # noqa: SLF001 - one of us
             return
 
 
