@@ -10,6 +10,7 @@ import pytest
 from redis import Redis
 
 from sharedbreaker.demo.redis_server import RedisServer
+from sharedbreaker.store.settling import _stores
 
 SKIP_NOTHING = bool(os.environ.get("SHAREDBREAKER_SKIP_NOTHING"))
 SPECIFIED_KEYS = re.compile(r"[^{}]+:\{[^{}]+\}(:leases|:events|:batches)?|[^{}]+:breakers")
@@ -28,9 +29,17 @@ def redis(redis_server: RedisServer) -> Iterator[Redis]:
     client = redis_server.client(decode_responses=True)
     client.flushall()
     yield client
+    _leave_nothing_behind()
     strangers = [key for key in client.scan_iter() if not SPECIFIED_KEYS.fullmatch(key)]
     client.close()
     assert not strangers, f"keys that the specification does not name: {strangers}"
+
+
+def _leave_nothing_behind() -> None:
+    """Have told, or forget, what breakers hold back: it would come into the circuits of later tests."""
+    for store in _stores.alive():
+        if store.here()[1] and not store.settle_at_exit():
+            store.forget()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -13,11 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-sys.path.insert(0, str(Path(__file__).parent))
 
 from circuit_in_redis import ServiceDownError, be_ignored, service_down, succeed, work
 from stale_circuits import hold, stale_breaker, unwritten

@@ -1,4 +1,4 @@
-"""The parts of holding back, each by itself, where only a rare interleaving of threads would show a defect."""
+"""The parts of holding back, by themselves: elsewhere only a rare order of threads shows their defects."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_batch_is_under_way_until_it_is_confirmed() -> None:
 
 
 def test_a_batch_that_failed_is_told_again_as_it_was() -> None:
-    """A batch without an answer comes again with the same name, and is not named as told after two sendings."""
+    """A batch without an answer comes again under its name, and is not named as told after two sendings."""
     held, new_name = HeldBack(60), _names()
     batch = held.batch_of(_view(success=3), new_name)
     held.sending(batch)
@@ -129,7 +129,7 @@ class _AsksAgain:
 
 
 def test_who_asks_while_the_keeper_leaves_is_seen_to() -> None:
-    """Whoever asks to be seen to, while the keeper finds that nothing is left to do there, is seen to again."""
+    """Whoever asks to be seen to while the keeper finds nothing left to do there is seen to again."""
     keeper = Keeper()
     kept = _AsksAgain(keeper)
     keeper.watch(kept)

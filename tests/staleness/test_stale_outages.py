@@ -108,7 +108,7 @@ def test_an_outage_that_no_call_sees_is_over_by_itself(server: RedisServer) -> N
     hold(breaker, 0)
     succeed(breaker, 4)
     server.stop()
-    wait_until(lambda: breaker._store._is_away(), "the timer has found Redis away", 5)
+    wait_until(breaker._store._is_away, "the timer has found Redis away", 5)
     server.start()
     circuit = _circuit(server)
     wait_until(lambda: circuit.fields().get("successful_calls") == "4", "the timer tells", 5)
@@ -162,15 +162,15 @@ def test_each_way_without_redis(server: RedisServer, on_redis_error: str) -> Non
 
 
 def _outcomes(breaker: CircuitBreaker, times: int) -> list[str]:
-    outcomes = []
-    for _ in range(times):
-        try:
-            fail(breaker)
-        except CircuitBreakerError:
-            outcomes.append("rejected")
-        else:
-            outcomes.append("failure")
-    return outcomes
+    return [_outcome(breaker) for _ in range(times)]
+
+
+def _outcome(breaker: CircuitBreaker) -> str:
+    try:
+        fail(breaker)
+    except CircuitBreakerError:
+        return "rejected"
+    return "failure"
 
 
 def test_a_redis_that_hangs_holds_no_call_for_long(server: RedisServer) -> None:

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from time import monotonic
-
-import pytest
 from circuit_in_redis import (
     CircuitInRedis,
     ServiceDownError,
@@ -16,13 +11,10 @@ from circuit_in_redis import (
     new_breaker,
     succeed,
     trip,
-    work,
 )
 from held_call import HeldCall
 from redis import Redis
 from stale_circuits import (
-    LONG,
-    STALENESS,
     hold,
     load_scripts,
     number_of_scripts,
@@ -31,7 +23,7 @@ from stale_circuits import (
     wait_until,
 )
 
-from sharedbreaker import CircuitBreaker, CircuitBreakerError, CircuitState, Outcome
+from sharedbreaker import CircuitBreaker, CircuitState, Outcome
 
 
 def test_calls_on_a_view_ask_nobody(redis: Redis) -> None:
@@ -140,82 +132,6 @@ def test_looking_renews_the_view(redis: Redis) -> None:
     be_rejected(breaker)
 
 
-def _opened_by_failures(redis: Redis) -> None:
-    trip(new_breaker(redis), redis)
-
-
-def _held_open(redis: Redis) -> None:
-    new_breaker(redis).force_open("elsewhere")
-
-
-@pytest.mark.parametrize("opened", [_opened_by_failures, _held_open])
-def test_an_opening_elsewhere_is_noticed_within_the_bound(
-    redis: Redis, opened: Callable[[Redis], None]
-) -> None:
-    """No call that begins later than the staleness after an opening elsewhere is let through."""
-    breaker = stale_breaker(redis, STALENESS)
-    succeed(breaker)
-    opened(redis)
-    since = monotonic()
-    late = _calls_let_through_after(breaker, since + STALENESS)
-    assert not late, f"calls were let through {late} s after the bound"
-
-
-def _calls_let_through_after(breaker: CircuitBreaker, bound: float) -> list[float]:
-    """Call until one is rejected; return how much after `bound` calls began that were let through."""
-    late = []
-    while True:
-        began = monotonic()
-        assert began < bound + 10, "the opening was never noticed"
-        try:
-            breaker.call(work)
-        except CircuitBreakerError:
-            return late
-        if began > bound:
-            late.append(began - bound)
-
-
-def test_a_closing_elsewhere_is_noticed_within_the_bound(redis: Redis) -> None:
-    """No call that begins later than the staleness after a closing elsewhere is rejected."""
-    breaker, other = stale_breaker(redis, STALENESS), new_breaker(redis)
-    other.force_open("maintenance")
-    be_rejected(breaker)
-    other.force_close("done")
-    bound = monotonic() + STALENESS
-    while True:
-        began = monotonic()
-        try:
-            breaker.call(work)
-        except CircuitBreakerError:
-            assert began <= bound
-        else:
-            return
-
-
-def test_disabling_elsewhere_is_noticed_within_the_bound(redis: Redis) -> None:
-    """A circuit that was disabled elsewhere lets calls through within the bound, and stays so."""
-    breaker, other = stale_breaker(redis, STALENESS), new_breaker(redis)
-    trip(breaker, redis)
-    other.disable("maintenance")
-    bound = monotonic() + STALENESS
-    while not _passes(breaker):
-        assert monotonic() <= bound + STALENESS
-    fail(breaker, 10)
-    succeed(breaker)
-    assert CircuitInRedis(redis).number("failed_calls") == 13
-    other.enable("done")
-    time.sleep(STALENESS)
-    fail(breaker, 3)
-    be_rejected(breaker)
-
-
-def _passes(breaker: CircuitBreaker) -> bool:
-    try:
-        return breaker.call(work) == "done"
-    except CircuitBreakerError:
-        return False
-
-
 def test_ones_own_acts_are_known_at_once(redis: Redis) -> None:
     """The process that takes a circuit in hand acts on no view from before."""
     breaker = stale_breaker(redis)
@@ -236,9 +152,6 @@ def test_probes_are_never_admitted_from_a_view(redis: Redis) -> None:
     breaker = stale_breaker(redis, half_open_max_calls=2, success_threshold=3)
     circuit = trip(breaker, redis)
     circuit.elapse(circuit.number("open_timeout_ms"))
-    new_breaker(redis)
-    time.sleep(0)
-    breaker.get_metrics()
     first = HeldCall(_after_its_view(breaker))
     assert first.is_inside
     assert len(circuit.leases()) == 1
@@ -262,48 +175,6 @@ def _after_its_view(breaker: CircuitBreaker) -> CircuitBreaker:
     """Let time pass that was moved in Redis, for what the process keeps of it."""
     breaker._store.doubt_view()
     return breaker
-
-
-def test_an_open_view_ends_with_the_opening(redis: Redis) -> None:
-    """A long staleness does not make an opening any longer: when it is over, the next call asks."""
-    breaker = stale_breaker(redis, timeout=0.1, failure_threshold=1)
-    fail(breaker)
-    wait_until(lambda: _passes(breaker), "a probe is let through", 5)
-    assert CircuitInRedis(redis).number("open_to_half_open") == 1
-
-
-def test_a_call_that_runs_across_a_transition_decides_nothing(redis: Redis) -> None:
-    """A call let through before an opening and ended after the closing is tallied as a late result."""
-    breaker, other = stale_breaker(redis), new_breaker(redis)
-    hold(breaker, 0)
-    success, failure = HeldCall(breaker), HeldCall(breaker)
-    other.force_open("maintenance")
-    other.force_close("done")
-    fail(other, 2)
-    success.end()
-    failure.end(ServiceDownError())
-    circuit = CircuitInRedis(redis)
-    wait_until(lambda: circuit.number("late_results") == 2, "both are tallied as late")
-    assert circuit.numbers("failure_count", "successful_calls", "failed_calls") == {
-        "failure_count": 2,
-        "successful_calls": 2,
-        "failed_calls": 3,
-    }
-    assert circuit.field("state") == "closed"
-
-
-def test_a_call_that_ends_on_a_view_of_the_past_is_told_soon(redis: Redis) -> None:
-    """A call that ends after this process has seen the transition is told without anybody coming by."""
-    breaker, other = stale_breaker(redis), new_breaker(redis)
-    hold(breaker, 0)
-    held = HeldCall(breaker)
-    other.force_open("maintenance")
-    breaker._store.doubt_view()
-    be_rejected(breaker)
-    held.end()
-    circuit = CircuitInRedis(redis)
-    wait_until(lambda: circuit.number("late_results") == 1, "it is tallied as late")
-    assert circuit.number("successful_calls") == 2
 
 
 def test_views_of_circuits_are_not_mixed(redis: Redis) -> None:
@@ -371,4 +242,3 @@ def test_without_a_staleness_nothing_is_held_back(redis: Redis) -> None:
     new_breaker(redis).force_open("elsewhere")
     be_rejected(breaker)
     assert unwritten(breaker) == 0
-    assert LONG > STALENESS

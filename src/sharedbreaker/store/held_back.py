@@ -106,7 +106,7 @@ class HeldBack:
             self._unconfirmed[batch.name] = batch
 
     def call_back(self) -> None:
-        """Have all batches that are under way told again: whoever sends them may be stopped before it does."""
+        """Have all batches that are under way told again: whoever sends them may be stopped before."""
         self._unconfirmed.update(self._under_way)
 
     def _taken(self, batch: Batch) -> Batch:
