@@ -8,6 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 SECONDS ?= 60
 SEED ?=
+STALENESS ?=
 # Each as `pip install` takes it; without a version, the newest.
 SDKS := google-genai==1.75.0 google-genai google-generativeai==0.8.5 google-generativeai
 
@@ -34,8 +35,8 @@ test-sdks: $(SDKS:%=$(VENV)/.sdk-%) ## the integrations with each of Google's SD
 docs: $(VENV)/.test ## write the tables that the docs have from tests
 	$(BIN)/python tests/integrations/google/outcome_docs.py
 
-faults: $(VENV)/.test ## kill, freeze and cut everything for SECONDS=60, then compare books; SEED=7 repeats a run
-	$(BIN)/python tests/faults --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+faults: $(VENV)/.test ## kill, freeze and cut everything for SECONDS=60, then compare books; SEED=7 repeats a run, STALENESS=0.1
+	$(BIN)/python tests/faults --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(if $(STALENESS),--staleness $(STALENESS))
 
 bench: $(VENV)/.bench ## what a call costs, beside the peers: writes docs/performance.md in ten minutes; ARGS=--quick for two
 	$(BIN)/python -m benchmarks $(ARGS)

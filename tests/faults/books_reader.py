@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from fault_books import Ask, Batch, Books, Call, Process, Served, Unread
+from fault_books import ARRIVED, Ask, Batch, Books, Call, Process, Served, Unread
 from fault_ledger import read_ledgers
 from faulty_proxy import BOOKS as NETWORK_BOOKS
 from fleet import History
@@ -69,10 +69,10 @@ class LedgerReader:
         call.asked_at = ask.sent_at
         call.was_rejected_by_redis = verdict == "rejected"
 
-    def _admission(self, number: str, token: str, epoch: str, local: str, probe: str) -> None:
+    def _admission(self, number: str, token: str, epoch: str, where: str, probe: str) -> None:
         call = self._process.calls[int(number)]
         call.token, call.epoch = token, int(epoch)
-        call.is_local, call.is_probe = local == "1", probe == "1"
+        call.is_local, call.is_held, call.is_probe = where == "1", where == "2", probe == "1"
         self._of_token[token] = call
 
     def _outcome(self, number: str, outcome: str, at: str) -> None:
@@ -92,8 +92,15 @@ class LedgerReader:
         batch = self._process.batches.setdefault(name, Batch(self._process.name, circuit, name, counts))
         batch.sent_at = float(tallies_and_time[5])
 
-    def _batch_answer(self, name: str, verdict: str, at: str) -> None:
-        self._process.batches[name].verdicts.append(verdict)
+    def _held_batch(self, circuit: str, name: str, *tallies_and_time: str) -> None:
+        self._batch(circuit, name, *tallies_and_time)
+        self._process.batches[name].is_held = True
+
+    def _batch_answer(self, name: str, verdict: str, epoch: str, at: str) -> None:
+        batch = self._process.batches[name]
+        batch.verdicts.append(verdict)
+        if batch.is_held and verdict in ARRIVED:
+            batch.epochs.add(int(epoch))
 
     def _lost_or_back(self, circuit: str, is_there: str, at: str) -> None:
         if is_there == "0":
@@ -118,6 +125,7 @@ READER_OF_KIND: dict[str, Callable[..., None]] = {
     "V": LedgerReader._report,
     "D": LedgerReader._end_of_call,
     "B": LedgerReader._batch,
+    "G": LedgerReader._held_batch,
     "C": LedgerReader._batch_answer,
     "W": LedgerReader._lost_or_back,
     "H": LedgerReader._lag,

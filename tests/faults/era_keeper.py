@@ -43,6 +43,8 @@ class CircuitEra:
     """The hash at the era's last instant; empty where nobody had called yet."""
     leases: dict[str, float] = field(default_factory=dict)
     """Token and end, Unix milliseconds, of the leases at the era's last instant."""
+    batches: set[str] = field(default_factory=set)
+    """Batches of held-back tallies that were counted in the era; without some that were answered."""
     events: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     polls: list[tuple[int, int]] = field(default_factory=list)
     """The epoch, and how many transitions were tallied, each time that somebody looked."""
@@ -119,6 +121,7 @@ class EraKeeper:
                 pipe.xrange(keys.events, f"({era.events[-1][0]}" if era.events else "-")
             pipe.hgetall(keys.circuit)
             pipe.zrange(keys.leases, 0, -1, withscores=True)
+            pipe.zrange(keys.batches, 0, -1)
         if final:
             pipe.time()
             pipe.execute_command(*final)
@@ -128,7 +131,7 @@ class EraKeeper:
             seconds, microseconds = replies[-2]
             self._ended_us = seconds * 1_000_000 + microseconds
         for slot, (name, era) in enumerate(self._now.items()):
-            events, fields, leases = replies[slot * 3 : slot * 3 + 3]
+            events, fields, leases, batches = replies[slot * 4 : slot * 4 + 4]
             if not self._may_lose_some or final:
                 era.events.extend(events)
             if fields and not self._may_lose_some:
@@ -137,4 +140,5 @@ class EraKeeper:
                 states[name] = fields["state"]
             if final:
                 era.fields, era.leases, era.ended_us = fields, dict(leases), self._ended_us
+                era.batches = set(batches)
         return states

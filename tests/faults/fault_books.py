@@ -13,6 +13,9 @@ from era_keeper import CircuitEra
 from fault_injector import Injected
 from fleet import History
 
+ARRIVED = {"settled", "counted", "late", "repeated"}
+"""What the scripts say of a batch that they have."""
+
 
 @dataclass
 class Ask:
@@ -39,6 +42,8 @@ class Call:
     token: str = ""
     epoch: int = 0
     is_local: bool = False
+    is_held: bool = False
+    """Whether it was let through on a view of the shared circuit, and is told in a batch."""
     is_probe: bool = False
     asked_at: float = 0.0
     """When the question was sent whose answer admitted the call: its lease began no earlier."""
@@ -62,7 +67,7 @@ class Call:
 
 @dataclass
 class Batch:
-    """One settlement that a process sent, with its tallies in the order of TALLY_OF."""
+    """What a process told together: a settlement, or what it held back. Tallies in the order of TALLY_OF."""
 
     process: str
     circuit: str
@@ -71,6 +76,15 @@ class Batch:
     sent_at: float = 0.0
     """When it was last sent."""
     verdicts: list[str] = field(default_factory=list)
+    is_held: bool = False
+    """Whether it was held back, and is no settlement."""
+    epochs: set[int] = field(default_factory=set)
+    """Of what was held back: the circuit's epochs when it was answered, which tell the era."""
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether Redis said that it has it."""
+        return bool(ARRIVED & set(self.verdicts))
 
 
 @dataclass
@@ -125,6 +139,8 @@ class Books:
     eras: list[CircuitEra] = field(default_factory=list)
     history: History = field(default_factory=History)
     injected: Injected = field(default_factory=Injected)
+    staleness: float = 0.0
+    """Seconds that the workers' views may be old."""
     failovers: list[tuple[float, float]] = field(default_factory=list)
     """From when to when a failover may have taken what Redis had acknowledged."""
     complaints: dict[str, str] = field(default_factory=dict)

@@ -10,19 +10,20 @@ kind   words                                      written
 ``S``  call, circuit, time                        when a call begins
 ``T``  ask, call, token, circuit, time            before an admission is asked for in Redis
 ``A``  ask, verdict, epoch, time                  when it was answered, or was not
-``R``  call, token, epoch, local, probe           when the breaker admitted the call, before it runs
+``R``  call, token, epoch, where, probe           when the breaker admitted the call, before it runs
 ``E``  call, outcome, time                        when the function ended, before the report
 ``V``  token, verdict, time                       when a report was answered by Redis, or was not
 ``D``  call, result, waits (two), time, detail    when the call is over
 ``B``  circuit, batch, five tallies, time         before a settlement is sent
-``C``  batch, verdict, time                       when it was answered, or was not
+``G``  circuit, batch, five tallies, time         before a batch is sent that was held back
+``C``  batch, verdict, epoch, time                when either was answered, or was not
 ``W``  circuit, 0 or 1, time                      when the circuit lost Redis (0) or has it again (1)
 ``H``  seconds, time                              when the process was not scheduled for so long
 ``X``                                             at a clean exit, after the breakers have settled
 =====  =========================================  ====================================================
 
-A verdict is what the script said, or ``noscript``, or ``unsent`` where no connection was had, or
-``unanswered``.
+Where: 0 in Redis, 1 by this process alone, 2 on a view. A verdict is what the script said, or ``noscript``,
+or ``unsent`` where no connection was had, or ``unanswered``.
 """
 
 from __future__ import annotations

@@ -11,9 +11,10 @@ from fault_run import Result
 CASES_SHOWN = 12
 
 
-def heading(seed: int, seconds: float, workers: int, topology: str) -> str:
+def heading(seconds: float, seed: int, workers: int, topology: str, staleness: float) -> str:
     """Return what is said before the run: the seed, and how to do it again."""
     command = f"--seconds {seconds:g} --seed {seed} --workers {workers} --topology {topology}"
+    command += f" --staleness {staleness:g}"
     return f"fault run, seed {seed}; again with: python tests/faults {command}"
 
 
@@ -47,6 +48,7 @@ def _as_dict(result: Result) -> dict[str, Any]:
         "topology": result.order.topology,
         "seconds": result.order.seconds,
         "workers": result.order.workers,
+        "staleness": result.order.staleness,
         "injected": result.injected.counts,
         "took_seconds": round(result.took, 3),
         "invariants": [

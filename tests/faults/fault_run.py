@@ -21,6 +21,7 @@ from fault_verdicts import Verdict
 from fleet import Commands, Fleet, start_server
 from invariants_calls import no_call_fails_because_of_the_breaker, no_wait_is_long
 from invariants_probes import no_probe_too_many, recovers_in_time
+from invariants_staleness import views_are_not_too_old
 from invariants_tallies import tallies_are_equal
 from invariants_transitions import transitions_are_allowed
 from redis import Redis
@@ -36,6 +37,7 @@ INVARIANTS = (
     transitions_are_allowed,
     no_wait_is_long,
     recovers_in_time,
+    views_are_not_too_old,
 )
 TOPOLOGIES = ("both", "standalone", "sentinel")
 SHARE_OF_SENTINEL = 0.25
@@ -52,15 +54,19 @@ class Order:
     seed: int
     workers: int = 8
     topology: str = "standalone"
+    staleness: float = 0.0
 
 
-def orders_of(seconds: float, seed: int, workers: int, topology: str) -> list[Order]:
+def orders_of(seconds: float, seed: int, workers: int, topology: str, staleness: float = 0.0) -> list[Order]:
     """Return the runs that are done for one command: with both topologies, one after the other."""
     if topology != "both":
-        return [Order(seconds, seed, workers, topology)]
+        return [Order(seconds, seed, workers, topology, staleness)]
     failovers = max(SHORTEST_SENTINEL, seconds * SHARE_OF_SENTINEL)
     alone = max(SHORTEST_SENTINEL, seconds - failovers)
-    return [Order(alone, seed, workers, "standalone"), Order(failovers, seed, workers, "sentinel")]
+    return [
+        Order(alone, seed, workers, "standalone", staleness),
+        Order(failovers, seed, workers, "sentinel", staleness),
+    ]
 
 
 @dataclass
@@ -99,6 +105,7 @@ def gather(order: Order, folder: Path, *, verbose: bool = False) -> Books:
         stack.enter_context(_server(folder, "upstream", "watched_upstream.py", *arguments))
         upstream = stack.enter_context(closing(Commands(upstream_port)))
         settings: dict[str, Any] = {"seed": order.seed, "upstream": upstream_port}
+        settings |= {"staleness": order.staleness}
         settings |= {"redis": [""], "sentinels": [], "master": ""}
         servers: StandaloneServers | SentinelServers
         network: Commands | None = None
@@ -130,7 +137,7 @@ def gather(order: Order, folder: Path, *, verbose: bool = False) -> Books:
         eras = keeper.close()
     books = read_books(folder, fleet.history)
     books.eras, books.injected, books.recovery_seconds = eras, injector.injected, recovery_seconds
-    books.failovers = servers.failovers
+    books.failovers, books.staleness = servers.failovers, order.staleness
     return books
 
 

@@ -57,7 +57,7 @@ RECOVERY_BOUND = (
 """A probe under way at the last fault may still fail; then one opening, one dead probe's lease, one retry."""
 
 
-def breaker_settings(terms: Terms) -> dict[str, Any]:
+def breaker_settings(terms: Terms, max_staleness: float = 0.0) -> dict[str, Any]:
     """Return the arguments of a circuit's breaker, the same in every process."""
     return {
         "name": terms.name,
@@ -67,6 +67,7 @@ def breaker_settings(terms: Terms) -> dict[str, Any]:
         "half_open_max_calls": terms.half_open_max_calls,
         "probe_timeout": PROBE_TIMEOUT,
         "lease_timeout": LEASE_TIMEOUT,
+        "max_staleness": max_staleness,
         "redis_timeout": REDIS_TIMEOUT,
         "redis_retry_interval": REDIS_RETRY_INTERVAL,
     }

@@ -124,7 +124,13 @@ class Caller:
     def _ask(self, circuit: str, call: CallInHand) -> str:
         admission = call.admission
         assert admission is not None
-        words = (circuit, admission.token, int(admission.is_probe), int(admission.is_local), admission.epoch)
+        words = (
+            circuit,
+            admission.token,
+            int(admission.is_probe),
+            int(admission.is_local),
+            admission.epoch or 0,
+        )
         self._upstream.sendall((" ".join(map(str, words)) + "\n").encode())
         return self._answers.readline().strip()
 
@@ -138,7 +144,9 @@ class Worker:
         self.numbers = itertools.count()
         self.ledger = Ledger(self.folder, name)
         redis = redis_of_settings()
-        self.breakers = [ObservedBreaker(terms, redis, self.ledger) for terms in CIRCUITS]
+        self.breakers = [
+            ObservedBreaker(terms, redis, self.ledger, settings["staleness"]) for terms in CIRCUITS
+        ]
         self._ends = threading.Event()
         self._jumps = 0
         self._forks_wanted = 0
@@ -192,6 +200,8 @@ class Worker:
             calls += 1
             if true_time() > gives_up_at:
                 break
+        while any(breaker.unwritten for breaker in self.breakers) and true_time() < gives_up_at:
+            time.sleep(0.02)
 
     def _traffic(self, name: str) -> None:
         caller = Caller(self, name)

@@ -6,6 +6,8 @@ It is compared era by era (see `era_keeper`), each call by the token of its admi
 * each settlement of which the era has an event: the batch is named there, so a settlement is known to have
 been added even where its answer was lost. What settlements add up to is compared with what each process
 decided by itself, as well;
+* each batch of what was held back that was answered in the era, or whose name is there at its end: Redis
+  keeps a name until it was told that no copy of the batch is under way;
 * a call whose report was sent and not answered, if its lease is gone by the time of the next answer or of the
   era's last instant, and was not over by then: its report was counted, nothing else removes a lease;
 * perhaps a call whose report was sent and not answered, if its lease may have been over: it was either
@@ -99,6 +101,7 @@ def count_of(books: Books, era: CircuitEra, broken: list[str]) -> Count:
         answered = {ask.token for ask in process.asks.values() if ask.epoch}
         for call in process.calls.values():
             is_shared = call.circuit == era.circuit and call.is_admitted and not call.is_local
+            is_shared = is_shared and not call.is_held
             if is_shared and _is_in(era, call.epoch):
                 _count_call(count, era, call, is_killed=process.is_killed, broken=broken)
         for ask in process.asks.values():
@@ -115,6 +118,7 @@ def count_of(books: Books, era: CircuitEra, broken: list[str]) -> Count:
                 count.lost += not admitted
                 count.in_killed += not admitted
     _count_batches(count, books, era, broken)
+    _count_held_back(count, books, era, broken)
     return count
 
 
@@ -178,6 +182,20 @@ def _count_batches(count: Count, books: Books, era: CircuitEra, broken: list[str
         else:
             count.certain.update(batches[name].counts)
         seen.add(name)
+
+
+def _count_held_back(count: Count, books: Books, era: CircuitEra, broken: list[str]) -> None:
+    """Count each batch of the era once, by its name or by the epochs of its answers."""
+    held = {
+        name: batch
+        for process in books.processes.values()
+        for name, batch in process.batches.items()
+        if batch.is_held and batch.circuit == era.circuit
+    }
+    for name, batch in held.items():
+        if name in era.batches or any(_is_in(era, epoch) for epoch in batch.epochs):
+            count.certain.update(batch.counts)
+    broken += [f"{era.circuit}: the batch {name} was sent by nobody" for name in era.batches - set(held)]
 
 
 def _compare_lost(era: CircuitEra, count: Count, broken: list[str]) -> None:

@@ -7,6 +7,7 @@ public `admit` and `report`, which `call`, the `with` block and the decorator st
 from __future__ import annotations
 
 import itertools
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,9 +25,11 @@ from sharedbreaker.circuit.outcome import Outcome, outcome_of
 from sharedbreaker.store.link import Link
 from sharedbreaker.store.scripts import SCRIPTS, script
 from sharedbreaker.store.steps import Command
+from sharedbreaker.store.view import View
 
 R = TypeVar("R")
 
+IN_REDIS, ALONE, ON_VIEW = range(3)
 FIRST_ARGUMENT = 7
 """Where a script's arguments begin behind EVALSHA, digest, number of keys and four keys."""
 
@@ -47,6 +50,7 @@ class CallInHand:
     admission: Admission | None = None
     admit_wait: float = 0.0
     report_wait: float = 0.0
+    ended_on_view: float = 0.0
     raised: BaseException | None = None
     value: object = None
 
@@ -63,28 +67,39 @@ in_hand = InHand()
 class ObservedBreaker(CircuitBreaker):
     """A breaker whose admissions and reports are written down, with how long they took."""
 
-    def __init__(self, terms: Terms, redis: Redis | str, ledger: Ledger) -> None:
+    def __init__(self, terms: Terms, redis: Redis | str, ledger: Ledger, max_staleness: float = 0.0) -> None:
         super().__init__(
             expected_exception=UpstreamFailure,
             redis=redis,
             on_redis_change=self._changed,
-            **breaker_settings(terms),
+            **breaker_settings(terms, max_staleness),
         )
         self.ledger = ledger
         self.is_away = False
 
+    @property
+    def unwritten(self) -> int:
+        """Calls that Redis has not been told of."""
+        return self._store.here()[1]
+
     def _call(self, func: Callable[..., R], args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
-        return super()._call(self._watched(func), args, kwargs)
+        call = in_hand.call
+        try:
+            return super()._call(self._watched(func), args, kwargs)
+        finally:
+            if call.ended_on_view:
+                call.report_wait += perf_counter() - call.ended_on_view
 
     def _watched(self, func: Callable[..., R]) -> Callable[..., R]:
-        """Write down also what is decided by this process alone, which asks nobody and reports to nobody."""
+        """Write down also what is decided here, on a view or by this process alone, and asks nobody."""
 
         def watched(*args: Any, **kwargs: Any) -> R:
             call = in_hand.call
             if call.admission is not None:
                 return func(*args, **kwargs)
-            call.admission = Admission(f"view{call.number}", "0", is_local=True)
-            self.ledger.write("R", call.number, call.admission.token, "0", 1, 0)
+            # What the breaker looked at when it let this call through is in no other hand.
+            view: View = sys._getframe(1).f_locals["view"]
+            self._write_admission(call, view.nobody._replace(token=f"view{call.number}"))
             outcome = Outcome.SUCCESS
             try:
                 return func(*args, **kwargs)
@@ -93,6 +108,7 @@ class ObservedBreaker(CircuitBreaker):
                 raise
             finally:
                 self.ledger.write("E", call.number, outcome.value, true_time())
+                call.ended_on_view = perf_counter()
 
         return watched
 
@@ -103,16 +119,16 @@ class ObservedBreaker(CircuitBreaker):
             admission = super().admit()
         finally:
             call.admit_wait += perf_counter() - began
-        call.admission = admission
-        self.ledger.write(
-            "R",
-            call.number,
-            admission.token,
-            admission.epoch,
-            int(admission.is_local),
-            int(admission.is_probe),
-        )
+        self._write_admission(call, admission)
         return admission
+
+    def _write_admission(self, call: CallInHand, admission: Admission) -> None:
+        call.admission = admission
+        where = IN_REDIS if admission.view is None else ON_VIEW
+        where = ALONE if admission.is_local else where
+        # Who decides alone counts epochs of its own, or none.
+        epoch = 0 if where == ALONE else admission.epoch
+        self.ledger.write("R", call.number, admission.token, epoch, where, int(admission.is_probe))
 
     def report(
         self,
@@ -148,10 +164,12 @@ def observe_link(ledger: Callable[[], Ledger]) -> None:
     def run(link: Link, command: Command) -> Any:
         words = command.words or words_in(command.packed or b"")
         name = _names.get(str(words[1])) if words[0] in {"EVALSHA", "EVAL"} else None
-        if name not in {"admit", "report", "settle"}:
+        if name not in {"admit", "report", "settle", "refresh"}:
             return unobserved(link, command)
         arguments = [str(word) for word in words[FIRST_ARGUMENT:]]
         circuit = str(words[3]).partition("{")[2].rstrip("}")
+        if name == "refresh" and not arguments[0]:
+            return unobserved(link, command)
         begin, end = _lines(name, circuit, arguments)
         if begin is not None:
             ledger().write(*begin, true_time())
@@ -170,7 +188,7 @@ def observe_link(ledger: Callable[[], Ledger]) -> None:
             verdict = "unsent" if _was_not_sent(error) else "unanswered"
             raise
         finally:
-            ledger().write(*end, verdict, *((epoch,) if name == "admit" else ()), true_time())
+            ledger().write(*end, verdict, *((epoch,) if name != "report" else ()), true_time())
         return reply
 
     def ask(link: Link, packed: bytes) -> Any:
@@ -188,7 +206,7 @@ def words_in(packed: bytes) -> tuple[str, ...]:
 def _verdict_in(name: str, reply: Any) -> tuple[str, str]:
     """Return the verdict and the epoch, which usual answers of scripts give in short."""
     if isinstance(reply, list):
-        return reply[0].decode(), reply[3].decode() if name == "admit" else "0"
+        return reply[0].decode(), reply[3].decode() if name in {"admit", "refresh"} else "0"
     epoch, _, retry_after_ms = reply.decode().partition(" ")
     if name == "report":
         return epoch, "0"
@@ -201,6 +219,9 @@ def _lines(name: str, circuit: str, arguments: list[str]) -> tuple[list[object] 
         return ["T", ask, in_hand.call.number, arguments[0], circuit], ["A", ask]
     if name == "settle":
         return ["B", circuit, arguments[0], *arguments[3:8]], ["C", arguments[0]]
+    if name == "refresh":
+        batch, _, _, _, success, rejected, ignored, released, failure, *_ = arguments
+        return ["G", circuit, batch, success, failure, rejected, ignored, released], ["C", batch]
     return None, ["V", arguments[0]]
 
 

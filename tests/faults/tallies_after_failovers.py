@@ -46,7 +46,9 @@ def tallies_after_failovers(books: Books) -> Verdict:
 def _count_calls(books: Books, circuit: str, solid: Counter[str], shaky: Counter[str]) -> None:
     for process in books.processes.values():
         for call in process.calls.values():
-            if call.circuit != circuit or not call.is_admitted or call.is_local or not call.outcome:
+            if call.circuit != circuit or not call.is_admitted or not call.outcome:
+                continue
+            if call.is_local or call.is_held:
                 continue
             counted = [at for verdict, at in call.reports if verdict in {"counted", "late"}]
             is_solid = bool(counted) and not any(_is_shaky(books, at) for at in (call.asked_at, *counted))
@@ -61,7 +63,7 @@ def _count_batches(books: Books, circuit: str, solid: Counter[str], shaky: Count
     for process in books.processes.values():
         for batch in process.batches.values():
             if batch.circuit == circuit:
-                is_solid = "settled" in batch.verdicts and not _is_shaky(books, batch.sent_at)
+                is_solid = batch.is_answered and not _is_shaky(books, batch.sent_at)
                 (solid if is_solid else shaky).update(batch.counts)
 
 

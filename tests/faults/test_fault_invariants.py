@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 from era_keeper import CircuitEra
-from fault_books import Ask, Batch, Books, Call, Process, Served, Unread
+from fault_books import ARRIVED, Ask, Batch, Books, Call, Process, Served, Unread
 from fault_injector import Act
 from fault_run import INVARIANTS
 from fault_terms import NAMES, RECOVERY_BOUND
@@ -15,11 +15,16 @@ from fault_verdicts import Verdict
 from fleet import History
 from invariants_calls import no_call_fails_because_of_the_breaker, no_wait_is_long
 from invariants_probes import most_at_once, no_probe_too_many, recovers_in_time
+from invariants_staleness import views_are_not_too_old
 from invariants_tallies import tallies_are_equal
 from invariants_transitions import transitions_are_allowed
 
 NAME = NAMES[1]  # one probe at once
 EPOCH = 1_000_000_000
+OLD_EPOCH = 998_000_000
+"""Of a closed circuit, until it opened at EPOCH."""
+NEW_EPOCH = 1_000_500_000
+"""From when it was closed again."""
 MOVES = (("closed", "open"), ("open", "half_open"), ("half_open", "closed"))
 WHYS = ("failure_threshold", "open_timeout_over", "success_threshold")
 
@@ -71,6 +76,47 @@ def _admit(
         ended_at=at + 0.01, result=outcome, admit_wait=0.001, report_wait=0.001, over_at=at + 0.02,
         reports=[("counted", at + 0.02)] if outcome else [],
     )  # fmt: skip
+
+
+def honest_books_of_views() -> Books:
+    """The same, with calls on views: some were told in answered batches, and some were lost with a worker."""
+    books = honest_books()
+    books.staleness = 0.1
+    process, killed = worker(books), books.processes["worker1.1"]
+    for number, outcome in ((300, "success"), (301, "ignored"), (302, "failure")):
+        _let_through(process, number, outcome, 998.0 + number / 1000)
+    _let_through(process, 303, "success", 1000.05)  # the circuit opened 0.05 s before
+    _let_through(killed, 310, "success", 998.31)
+    _let_through(killed, 311, "success", 1002.9, NEW_EPOCH)
+    _tell(process, "h1", {"success": 2, "ignored": 1, "failure": 1}, 1000.2, ["unanswered", "repeated"])
+    _tell(killed, "h2", {"success": 1}, 1002.5, ["counted"])
+    _tell(killed, "h3", {"success": 1}, 1002.95, ["unanswered"])
+    for number, at_ms in enumerate((EPOCH // 1000, EPOCH // 1000 + 400, NEW_EPOCH // 1000)):
+        books.eras[0].events[number] = (f"{at_ms}-0", books.eras[0].events[number][1])
+    books.eras[0].batches = {"h1"}
+    books.eras[0].began_us = OLD_EPOCH - 1
+    for field, more in (("successful_calls", 3), ("ignored_calls", 1), ("failed_calls", 1)):
+        fields(books)[field] = str(int(fields(books)[field]) + more)
+    return books
+
+
+def _let_through(process: Process, number: int, outcome: str, at: float, epoch: int = OLD_EPOCH) -> None:
+    process.calls[number] = Call(
+        process.name, number, NAME, at, f"view{number}", epoch, is_held=True, outcome=outcome,
+        ended_at=at + 0.01, result=outcome, over_at=at + 0.02,
+    )  # fmt: skip
+
+
+def _tell(process: Process, name: str, counts: dict[str, int], at: float, verdicts: list[str]) -> None:
+    all_counts = {"success": 0, "failure": 0, "rejected": 0, "ignored": 0, "released": 0} | counts
+    epochs = {OLD_EPOCH} if set(verdicts) & ARRIVED else set()
+    process.batches[name] = Batch(
+        process.name, NAME, name, all_counts, at, verdicts, is_held=True, epochs=epochs
+    )
+
+
+def held(books: Books) -> Batch:
+    return worker(books).batches["h1"]
 
 
 def worker(books: Books) -> Process:
@@ -205,6 +251,68 @@ def test_falsified_books_break_the_invariant(
     verdict = invariant(books)
     assert not verdict.holds
     assert verdict.line().startswith("FAIL")
+
+
+def _take_back_batch(books: Books) -> None:
+    held(books).verdicts[:] = ["unanswered"]
+    held(books).epochs.clear()
+    books.eras[0].batches.clear()
+
+
+FALSIFIED_VIEWS: list[tuple[str, Callable[[Books], Verdict], Falsification]] = [
+    *[
+        (f"one {word} in {field}", tallies_are_equal,
+         lambda books, field=field, by=by: fields(books).update({field: str(int(fields(books)[field]) + by)}))
+        for field in ("successful_calls", "failed_calls", "ignored_calls", "rejected_calls")
+        for word, by in (("more", 1), ("less", -1))
+    ],
+    ("a batch that was never answered", tallies_are_equal, _take_back_batch),
+    ("a batch of nobody's", tallies_are_equal, lambda books: books.eras[0].batches.add("h9")),
+    ("a batch of more than was decided", tallies_are_equal,
+     lambda books: held(books).counts.update(success=3)),
+    ("a call on a view that was never told", tallies_are_equal,
+     lambda books: _let_through(worker(books), 304, "success", 998.4)),
+    ("a failure on a view that was never told", tallies_are_equal,
+     lambda books: _let_through(worker(books), 304, "failure", 998.4)),
+    ("a killed worker that lost what it should have told", tallies_are_equal,
+     lambda books: _let_through(books.processes["worker1.1"], 312, "success", 998.4)),
+    ("a killed worker that lost a failure from long ago", tallies_are_equal,
+     lambda books: _let_through(books.processes["worker1.1"], 312, "failure", 998.4)),
+    ("a killed worker that told more than it decided", tallies_are_equal,
+     lambda books: books.processes["worker1.1"].batches["h2"].counts.update(ignored=3)),
+    ("a call on a view that was too old", views_are_not_too_old,
+     lambda books: _let_through(worker(books), 304, "success", 1000.11)),
+    ("a view from before the data were lost", views_are_not_too_old,
+     lambda books: _end_era(books, OLD_EPOCH + 1000)),
+]  # fmt: skip
+
+
+def _end_era(books: Books, ended_us: int) -> None:
+    books.eras[0].is_last = False
+    books.eras[0].ended_us = ended_us
+
+
+def test_honest_books_of_views_break_nothing() -> None:
+    """Nor do books of processes that hold back, with a killed one that lost what it held."""
+    for invariant in INVARIANTS:
+        verdict = invariant(honest_books_of_views())
+        assert verdict.holds, verdict
+    figures = views_are_not_too_old(honest_books_of_views()).figures
+    assert (figures["calls on views"], figures["after the end of their epoch"]) == (6, 1)
+
+
+@pytest.mark.parametrize(
+    ("invariant", "falsify"),
+    [case[1:] for case in FALSIFIED_VIEWS],
+    ids=[case[0] for case in FALSIFIED_VIEWS],
+)
+def test_falsified_books_of_views_break_the_invariant(
+    invariant: Callable[[Books], Verdict], falsify: Falsification
+) -> None:
+    """One falsified entry is enough here as well."""
+    books = honest_books_of_views()
+    falsify(books)
+    assert not invariant(books).holds
 
 
 def test_what_the_network_saw_explains_one_rejection_too_many() -> None:

@@ -14,12 +14,16 @@ from fault_run import Order, orders_of, run
 SEED = 7
 
 
-@pytest.mark.parametrize(("topology", "seconds"), [("standalone", 18.0), ("sentinel", 15.0)])
-def test_every_invariant_holds_in_a_short_run(topology: str, seconds: float) -> None:
-    """All six invariants hold at the end of a short run with a fixed seed."""
-    result = run(Order(seconds, SEED, topology=topology))
+@pytest.mark.parametrize(
+    ("topology", "seconds", "staleness"),
+    [("standalone", 18.0, 0.0), ("sentinel", 15.0, 0.0), ("standalone", 18.0, 0.1)],
+)
+def test_every_invariant_holds_in_a_short_run(topology: str, seconds: float, staleness: float) -> None:
+    """All invariants hold at the end of a short run with a fixed seed, strict or with a staleness."""
+    result = run(Order(seconds, SEED, topology=topology, staleness=staleness))
     assert result.holds, as_text(result)
-    assert len(result.verdicts) == 6
+    assert [verdict.number for verdict in result.verdicts] == [1, 2, 3, 4, 5, 6, 7]
+    assert bool(result.verdicts[-1].figures["calls on views"]) == bool(staleness)
     assert result.injected.counts
 
 
