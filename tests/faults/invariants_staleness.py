@@ -15,12 +15,12 @@ CLOCK_STEP_MS = 2
 def views_are_not_too_old(books: Books) -> Verdict:
     """A call that begins later than the staleness after its view's epoch was over is never let through on it.
 
-    An epoch is over with the next transition, or with the data that it was in. The moment is Redis' own.
+    An epoch is over when the circuit opens, or with the data that it was in. The moment is Redis' own.
     """
     broken = []
     after: list[float] = []
     on_views = 0
-    ends = {circuit: _moves(books, circuit) for circuit in {era.circuit for era in books.eras}}
+    ends = {circuit: _openings(books, circuit) for circuit in {era.circuit for era in books.eras}}
     for call in books.calls():
         if not call.is_held:
             continue
@@ -46,23 +46,23 @@ def views_are_not_too_old(books: Books) -> Verdict:
     return Verdict(7, "calls let through on a view that was too old", figures, broken)
 
 
-def _moves(books: Books, circuit: str) -> list[int]:
-    """Return the moments of all transitions, Unix milliseconds."""
+def _openings(books: Books, circuit: str) -> list[int]:
+    """Return the moments when the circuit was closed no longer, Unix milliseconds."""
     return sorted(
         int(number.partition("-")[0])
         for era in books.eras
         if era.circuit == circuit
         for number, fields in era.events
-        if fields["from"] != fields["to"]
+        if fields["from"] == "closed" != fields["to"]
     )
 
 
-def _end_of_epoch(moves: list[int], call: Call, eras: list[CircuitEra]) -> float | None:
+def _end_of_epoch(openings: list[int], call: Call, eras: list[CircuitEra]) -> float | None:
     """Return when the epoch was over, Unix seconds; None for one that was not."""
-    # An epoch is named by the microsecond of its beginning: the transition that began it is not its end, and
-    # Redis may have named that event by the next millisecond.
-    following = bisect_right(moves, call.epoch // 1000 + CLOCK_STEP_MS)
-    ends = [moves[following] / 1000] if following < len(moves) else []
+    # Calls are let through on views of a closed circuit only. An epoch is named by the microsecond in which it
+    # began; what is told of that beginning may bear a later one.
+    following = bisect_right(openings, call.epoch // 1000)
+    ends = [openings[following] / 1000] if following < len(openings) else []
     ends += [
         era.ended_us / 1e6
         for era in eras
