@@ -59,8 +59,8 @@ def _openings(books: Books, circuit: str) -> list[int]:
 
 def _end_of_epoch(openings: list[int], call: Call, eras: list[CircuitEra]) -> float | None:
     """Return when the epoch was over, Unix seconds; None for one that was not."""
-    # Calls are let through on views of a closed circuit only. An epoch is named by the microsecond in which it
-    # began; what is told of that beginning may bear a later one.
+    # Calls are let through on views of a closed circuit only. An epoch is named by the microsecond in which
+    # it began; what is told of that beginning may bear a later one.
     following = bisect_right(openings, call.epoch // 1000)
     ends = [openings[following] / 1000] if following < len(openings) else []
     ends += [

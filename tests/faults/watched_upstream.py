@@ -12,6 +12,7 @@ import itertools
 import random
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from fault_ledger import true_time
@@ -71,6 +72,8 @@ class Upstream:
             pass  # a worker was killed
         finally:
             writer.close()
+            with suppress(ConnectionError):  # or asyncio complains of it when nobody looks
+                await writer.wait_closed()
 
     async def _answer(self, line: str) -> str:
         if line.startswith("!"):
