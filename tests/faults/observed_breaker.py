@@ -210,6 +210,8 @@ def _verdict_in(name: str, reply: Any) -> tuple[str, str]:
     epoch, _, retry_after_ms = reply.decode().partition(" ")
     if name == "report":
         return epoch, "0"
+    if name == "refresh":
+        return "counted", epoch
     return "rejected" if retry_after_ms else "admitted", epoch
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from circuit_in_redis import CircuitInRedis, be_rejected, fail, succeed
@@ -13,7 +14,7 @@ from stale_circuits import LONG, STALENESS, hold, stale_breaker, unwritten, wait
 
 from sharedbreaker import CircuitBreaker
 from sharedbreaker.circuit.outcome import Outcome
-from sharedbreaker.circuit.refresh import Batch, refresh_arguments
+from sharedbreaker.circuit.refresh import Batch, read_refresh, refresh_arguments
 from sharedbreaker.demo.redis_server import RedisServer
 from sharedbreaker.store.keys import keys_of
 from sharedbreaker.store.scripts import script
@@ -95,9 +96,8 @@ def test_many_lost_answers_count_exactly(redis: Redis, proxy: CuttingProxy) -> N
 def _tell(redis: Redis, batch: Batch, told: str = "") -> str:
     keys = keys_of("orders").of_script
     words = refresh_arguments(batch, told, "tester")
-    reply = redis.eval(script("refresh").source, len(keys), *keys, *words)
-    assert isinstance(reply, list)
-    return str(reply[0])
+    reply: Any = redis.eval(script("refresh").source, len(keys), *keys, *words)
+    return read_refresh(reply).verdict
 
 
 def test_a_late_second_arrival_counts_nothing(redis: Redis) -> None:
