@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from time import monotonic
+from typing import Any
 
 import pytest
 from circuit_in_redis import (
@@ -37,16 +38,49 @@ def _held_open(redis: Redis) -> None:
     new_breaker(redis).force_open("elsewhere")
 
 
+@pytest.mark.parametrize("has_timer", [True, False], ids=["timer", "calls"])
 @pytest.mark.parametrize("opened", [_opened_by_failures, _held_open])
 def test_an_opening_elsewhere_is_noticed_within_the_bound(
-    redis: Redis, opened: Callable[[Redis], None]
+    redis: Redis, opened: Callable[[Redis], None], has_timer: bool
 ) -> None:
-    """No call that begins later than the staleness after an opening elsewhere is let through."""
+    """No call that begins later than the staleness after an opening elsewhere is let through.
+
+    The timer renews a view before it is too old; where it does not come by, calls do.
+    """
     breaker = stale_breaker(redis, STALENESS)
     hold(breaker, 0)  # a success that is written among the failures would end their row
+    if not has_timer:
+        _stop_timer(breaker)
+        succeed(breaker)
     opened(redis)
     since = monotonic()
     late = _calls_let_through_after(breaker, since + STALENESS)
+    assert not late, f"calls were let through {late} s after the bound"
+
+
+def _stop_timer(breaker: CircuitBreaker) -> None:
+    breaker._store.keep = lambda: None  # type: ignore[method-assign]
+
+
+def test_an_answer_that_was_long_under_way_is_as_old_as_its_question(redis: Redis) -> None:
+    """A view is good from when it was asked for, and not from when the answer was there."""
+    breaker, other = stale_breaker(redis, STALENESS), new_breaker(redis)
+    _stop_timer(breaker)
+    shared = breaker._store._shared
+    refresh = shared.refresh
+    opened_at: list[float] = []
+
+    def slow_refresh(*arguments: Any) -> Any:
+        reading = yield from refresh(*arguments)
+        if not opened_at:
+            other.force_open("elsewhere")
+            opened_at.append(monotonic())
+            time.sleep(STALENESS / 2)
+        return reading
+
+    shared.refresh = slow_refresh  # type: ignore[assignment,method-assign]
+    succeed(breaker)
+    late = _calls_let_through_after(breaker, opened_at[0] + STALENESS)
     assert not late, f"calls were let through {late} s after the bound"
 
 
