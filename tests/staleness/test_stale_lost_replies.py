@@ -64,6 +64,17 @@ def test_a_batch_of_the_timer_counts_once(redis: Redis, proxy: CuttingProxy) -> 
     assert circuit.number("late_results") == 0
 
 
+def test_a_lost_failure_waits_for_no_view_to_grow_old(redis: Redis, proxy: CuttingProxy) -> None:
+    """A failure that could not be told is told again soon, without a further call, whatever the staleness."""
+    breaker = _breaker(proxy, LONG)
+    hold(breaker, 2)
+    proxy.lose_reply_to("refresh", 2, before=True)
+    fail(breaker)
+    circuit = CircuitInRedis(redis)
+    wait_until(lambda: circuit.number("failed_calls") == 1, "the failure is told again", 5)
+    assert circuit.number("successful_calls") == 3
+
+
 def test_many_lost_answers_count_exactly(redis: Redis, proxy: CuttingProxy) -> None:
     """Traffic over a connection that breaks again and again: each success and failure counts once."""
     breaker = stale_breaker(

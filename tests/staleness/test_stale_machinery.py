@@ -122,7 +122,7 @@ class _AsksAgain:
     def keep(self) -> float | None:
         self.seen += 1
         if self.seen == 1:
-            self._keeper.watch(self)
+            self._keeper.watch(self, 0)
         else:
             self.seen_twice.set()
         return None
@@ -132,7 +132,7 @@ def test_who_asks_while_the_keeper_leaves_is_seen_to() -> None:
     """Whoever asks to be seen to while the keeper finds nothing left to do there is seen to again."""
     keeper = Keeper()
     kept = _AsksAgain(keeper)
-    keeper.watch(kept)
+    keeper.watch(kept, 0)
     assert kept.seen_twice.wait(5)
 
 

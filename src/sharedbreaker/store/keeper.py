@@ -34,9 +34,9 @@ class Keeper(ForgetsAtFork):
         self._thread: threading.Thread | None = None
 
     def watch(self, kept: Kept, first_at: float) -> None:
-        """See to ``kept`` from the monotonic moment ``first_at`` on, unless it is seen to already."""
+        """See to ``kept`` from the monotonic moment ``first_at`` on, or sooner where that was said before."""
         with self._changed:
-            self._due.setdefault(kept, first_at)
+            self._due[kept] = min(first_at, self._due.get(kept, first_at))
             self._changed.notify()
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="sharedbreaker-keeper", daemon=True)

@@ -182,7 +182,8 @@ class SettlingStore(ForgetsAtFork):
     def _owe(self) -> None:
         """Take note that Redis has to be told something."""
         if self._max_staleness and not self._may_owe:
-            keeper().watch(self)  # what is late already waits for no further call
+            # What is late already waits for no further call.
+            keeper().watch(self, monotonic() + self._guard.retry_interval)
         self._may_owe = True
         self.is_usual = False
         make_sure_to_tell_at_exit()
