@@ -82,9 +82,7 @@ class View:
         self._begin_to_count()
 
     def _begin_to_count(self) -> None:
-        # A failure is never held back.
-        held_back = (Outcome.SUCCESS, Outcome.IGNORED, Outcome.RELEASED)
-        self._tallies: dict[Outcome, Tally] = {outcome: Tally() for outcome in held_back}
+        self._tallies = {outcome: Tally() for outcome in Outcome}
         self._rejected = Tally()
         self._in_flight: set[str] = set()
         self.add_success = self._tallies[Outcome.SUCCESS].add
