@@ -27,7 +27,7 @@ def proxy(redis_server: RedisServer) -> Iterator[CuttingProxy]:
 
 
 def _breaker(proxy: CuttingProxy, max_staleness: float = LONG) -> CircuitBreaker:
-    return stale_breaker(proxy.url, max_staleness, redis_timeout=0.3, redis_retry_interval=0.05)
+    return stale_breaker(proxy.url, max_staleness, redis_timeout=2, redis_retry_interval=0.05)
 
 
 @pytest.mark.parametrize("before", [False, True], ids=["reply", "request"])
