@@ -29,6 +29,7 @@ class Guard(ForgetsAtFork):
         self._try_at = 0.0
         self._lock = threading.Lock()
         self._settler: threading.Thread | None = None
+        self._is_settler_wanted = False
 
     def may_ask(self) -> bool:
         """Return whether this call may ask. While there is no answer, that is one call per interval."""
@@ -47,15 +48,28 @@ class Guard(ForgetsAtFork):
         return self._try_at if self.is_away else -math.inf
 
     def settle_soon(self, settle: Callable[[], None]) -> None:
-        """Run ``settle`` in a thread of its own, unless one runs already: no call waits for old books."""
+        """Run ``settle`` from its beginning in a thread of its own: no call waits for old books."""
         with self._lock:
+            # Where it runs already it may have looked at these books, and so runs once more.
+            self._is_settler_wanted = True
             if self._settler is not None and self._settler.is_alive():
                 return
-            self._settler = threading.Thread(target=settle, name="sharedbreaker-settle", daemon=True)
+            self._settler = threading.Thread(
+                target=self._settle_while_wanted, args=(settle,), name="sharedbreaker-settle", daemon=True
+            )
             try:
                 self._settler.start()
             except RuntimeError:  # the interpreter is leaving; what is owed is told at exit
                 self._settler = None
+
+    def _settle_while_wanted(self, settle: Callable[[], None]) -> None:
+        while True:
+            with self._lock:
+                if not self._is_settler_wanted:
+                    self._settler = None
+                    return
+                self._is_settler_wanted = False
+            settle()
 
     def failed(self) -> None:
         """Take note that a question was not answered."""
