@@ -118,7 +118,8 @@ class SettlingStore(ForgetsAtFork):
             if not self.view.is_local:
                 self._held_back.failed(self._held_back.batch_of(self.view, this_process().new_token))
             self._held_back.call_back()
-        return self._is_settled() or self._settle(SECONDS_FOR_SETTLER)
+        # Also where nothing waits: a thread may have a report in hand.
+        return self._settle(SECONDS_FOR_SETTLER)
 
     def doubt_view(self) -> None:
         """Act on nothing that was asked before now: the circuit has changed."""
