@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import timedelta
 from functools import cached_property
 from time import monotonic, perf_counter
@@ -12,7 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from sharedbreaker import observation
 from sharedbreaker.base_breaker import BaseBreaker
-from sharedbreaker.callables import refuse_plain_function
+from sharedbreaker.callables import PlainFunctionError, refuse_plain_function
 from sharedbreaker.circuit.admission import Admission
 from sharedbreaker.circuit.control import Act
 from sharedbreaker.circuit.errors import CircuitBreakerError, StoreError
@@ -69,6 +69,9 @@ class AsyncCircuitBreaker(BaseBreaker):
         admission = await self.admit()
         try:
             result = await self._begin(func, args, kwargs)
+        except PlainFunctionError as error:
+            await self.report(admission, Outcome.RELEASED, error)
+            raise
         except Exception as error:
             await self._report_error(admission, error)
             raise
@@ -85,6 +88,11 @@ class AsyncCircuitBreaker(BaseBreaker):
         store = self._store
         try:
             result = await self._begin(func, args, kwargs)
+        except PlainFunctionError:
+            view.add(Outcome.RELEASED)
+            if not view.is_watched:
+                store.look_after(view)
+            raise
         except Exception as error:
             await walk_async(
                 store.report_on_view(view, self._report_of(view.nobody, error)), self._async_link
@@ -108,7 +116,7 @@ class AsyncCircuitBreaker(BaseBreaker):
             refuse_plain_function(self.name, func)
         return begun
 
-    def __aenter__(self) -> Awaitable[AsyncCircuitBreaker]:
+    def __aenter__(self) -> Coroutine[Any, Any, AsyncCircuitBreaker]:
         """Ask for admission to the block; raise CircuitBreakerError where it is refused."""
         return self._enter(sys._getframe(1))  # noqa: SLF001
 
@@ -117,7 +125,7 @@ class AsyncCircuitBreaker(BaseBreaker):
         exception_type: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
-    ) -> Awaitable[None]:
+    ) -> Coroutine[Any, Any, None]:
         return self._exit(sys._getframe(1), error)  # noqa: SLF001
 
     async def _enter(self, frame: FrameType) -> AsyncCircuitBreaker:

@@ -10,6 +10,10 @@ from typing import Any, NoReturn
 _COROUTINE_FLAGS = inspect.CO_COROUTINE | inspect.CO_ITERABLE_COROUTINE
 
 
+class PlainFunctionError(TypeError):
+    """A function was guarded that returns its result at once. It says nothing about the service."""
+
+
 def refuse_coroutine_function(func: Callable[..., Any]) -> None:
     """Raise TypeError for a coroutine function: its outcome is known only to whoever awaits it."""
     code = getattr(func, "__code__", None)
@@ -24,7 +28,7 @@ def refuse_coroutine_function(func: Callable[..., Any]) -> None:
 
 def refuse_plain_function(name: str, func: object) -> NoReturn:
     """Raise TypeError for what returns its result at once: in an event loop it blocks all others."""
-    raise TypeError(
+    raise PlainFunctionError(
         f"circuit {name!r}: {func!r} is no coroutine function, nor did it return an awaitable; "
         "AsyncCircuitBreaker serves coroutine functions, CircuitBreaker plain ones"
     )
