@@ -11,8 +11,8 @@ import redis
 from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from sharedbreaker.store.async_bound import bounded
 from sharedbreaker.store.async_lane import close_at_the_end
 from sharedbreaker.store.cluster_link import ClusterLink
 from sharedbreaker.store.process import ForgetsAtFork, call_forget_in_children
@@ -42,14 +42,13 @@ class AsyncClusterLink(ForgetsAtFork):
             cluster = self._clusters[loop] = self._new_cluster()
             await close_at_the_end(cluster.aclose)
         left = self._link.seconds_left(command.deadline)
-        try:
-            return await asyncio.wait_for(cluster.execute_command(*command.words), left)
-        except asyncio.TimeoutError:
-            raise RedisTimeoutError(f"no answer within {left:.3g} seconds") from None
+        return await bounded(cluster.execute_command(*command.words), left, "answer")
 
     def _new_cluster(self) -> RedisCluster:
         taken = signature(RedisCluster.__init__).parameters
         settings = {name: value for name, value in self._link.settings.items() if name in taken}
+        # At every fifth slot that has moved it would close all connections, whoever waits on them.
+        settings["reinitialize_steps"] = 0
         if _RETRIES_APART:
             settings["cluster_error_retry_attempts"] = 0
         return RedisCluster(

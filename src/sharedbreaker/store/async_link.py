@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sys
 from collections import deque
 from time import monotonic
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import finalize
 
 from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
@@ -19,8 +21,9 @@ from redis.exceptions import ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.sentinel import SentinelConnectionPool as SyncSentinelConnectionPool
 
+from sharedbreaker.store.async_bound import bounded, go_on_closing
 from sharedbreaker.store.async_cluster_link import AsyncClusterLink
-from sharedbreaker.store.async_lane import close_at_the_end
+from sharedbreaker.store.async_lane import abort, close_at_the_end
 from sharedbreaker.store.client_settings import settings_for
 from sharedbreaker.store.cluster_link import ClusterLink
 from sharedbreaker.store.link import Link
@@ -44,24 +47,38 @@ class _Held:
         self.drop()
 
     def drop(self) -> None:
-        """Close it at once, whatever is still under way on it."""
+        """Close it at once, whatever is still under way on it. Raises nothing."""
         writer = self.connection._writer  # noqa: SLF001 - closing it properly would take time to wait
         self.connection._reader = self.connection._writer = None  # noqa: SLF001
         if writer is not None:
-            writer.transport.abort()
+            abort(writer.transport)
 
 
 class _Lane:
     """The connections of one event loop."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, sentinels: SentinelConnectionPool | None) -> None:
         self.free: deque[_Held] = deque()
         self.places = asyncio.Semaphore(most)
+        self.sentinels = sentinels
+        """What finds the master, where Sentinel keeps it."""
+
+    def take_back(self, held: _Held) -> None:
+        """Keep a connection for the next question, unless its time was up when its answer had just come."""
+        if not held.is_too_late:
+            self.free.append(held)
+
+    def drop_free(self) -> None:
+        """Close at once what is free."""
+        while self.free:
+            self.free.pop().drop()
 
     async def close(self) -> None:
         """Close what is free."""
-        while self.free:
-            self.free.pop().drop()
+        self.drop_free()
+        if self.sentinels is not None:
+            for client in self.sentinels.sentinel_manager.sentinels:
+                await client.connection_pool.disconnect()
 
 
 class AsyncLink(ForgetsAtFork):
@@ -76,17 +93,20 @@ class AsyncLink(ForgetsAtFork):
 
     def forget(self) -> None:
         """Drop the connections, which are the parent's."""
-        self._lanes: WeakKeyDictionary[asyncio.AbstractEventLoop, _Lane] = WeakKeyDictionary()
+        self._lanes: dict[asyncio.AbstractEventLoop, _Lane] = {}
+        # What is free would stay open for as long as its loop runs.
+        finalize(self, _drop_lanes, self._lanes).atexit = False
         self._suspected_at = 0.0
 
     async def run(self, command: Command) -> Any:
         """Run one command, once, until its deadline. Raises what redis-py raises."""
+        handled = sys.exc_info()[1]
         words, deadline, packed = command
         left = self._timeout if deadline is None else deadline - monotonic()
         loop = asyncio.get_running_loop()
         lane = self._lanes.get(loop) or await self._open_lane(loop)
         if lane.places.locked():
-            await _bounded(lane.places.acquire(), left)
+            await bounded(lane.places.acquire(), left, "free connection")
         else:
             await lane.places.acquire()
         try:
@@ -97,29 +117,40 @@ class AsyncLink(ForgetsAtFork):
                 reply = await held.connection.read_response()
             except (ReadOnlyError, RedisConnectionError) as error:
                 held.drop()
+                go_on_closing(error, handled)
                 if held.is_too_late:
                     raise RedisTimeoutError(f"no answer within {self._timeout} seconds") from error
                 # A master that was demoted keeps its connections open, and where one broke others may have.
                 self._suspected_at = monotonic()
                 raise
             except ResponseError:
-                lane.free.append(held)
+                lane.take_back(held)
                 raise
             except BaseException as error:
                 # Whatever is still under way on it belongs to nobody's next question.
                 held.drop()
+                go_on_closing(error, handled)
                 if held.is_too_late and isinstance(error, Exception):
                     raise RedisTimeoutError(f"no answer within {self._timeout} seconds") from error
                 raise
             finally:
                 timer.cancel()
-            lane.free.append(held)
+            lane.take_back(held)
             return reply
         finally:
-            lane.places.release()
+            with contextlib.suppress(RuntimeError):  # its loop is closed, and nobody waits there any more
+                lane.places.release()
 
     async def _open_lane(self, loop: asyncio.AbstractEventLoop) -> _Lane:
-        lane = self._lanes[loop] = _Lane(self._most)
+        for ended in [other for other in list(self._lanes) if other.is_closed()]:
+            forgotten = self._lanes.pop(ended, None)
+            if forgotten is not None:  # by this thread and not by another one
+                forgotten.drop_free()
+        pool = self._link.pool
+        sentinels = (
+            _sentinel_pool(pool, self._timeout) if isinstance(pool, SyncSentinelConnectionPool) else None
+        )
+        lane = self._lanes[loop] = _Lane(self._most, sentinels)
         await close_at_the_end(lane.close)
         return lane
 
@@ -129,18 +160,18 @@ class AsyncLink(ForgetsAtFork):
             if held.made_at > self._suspected_at:
                 return held
             held.drop()
-        held = _Held(self._new_connection())
+        held = _Held(self._new_connection(lane))
         try:
-            await _bounded(held.connection.connect(), left)
+            await bounded(held.connection.connect(), left, "connection")
         except BaseException:
             held.drop()
             raise
         return held
 
-    def _new_connection(self) -> Any:
+    def _new_connection(self, lane: _Lane) -> Any:
+        if lane.sentinels is not None:
+            return lane.sentinels.make_connection()
         pool = self._link.pool
-        if isinstance(pool, SyncSentinelConnectionPool):
-            return _sentinel_pool(pool).make_connection()
         connection_class: type[Any] = Connection
         if issubclass(pool.connection_class, SyncSSLConnection):
             connection_class = SSLConnection
@@ -159,13 +190,20 @@ def _ours(settings: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _sentinel_pool(pool: SyncSentinelConnectionPool) -> SentinelConnectionPool:
+def _sentinel_pool(pool: SyncSentinelConnectionPool, timeout: float) -> SentinelConnectionPool:
     sentinels = [
         (client.connection_pool.connection_kwargs["host"], client.connection_pool.connection_kwargs["port"])
         for client in pool.sentinel_manager.sentinels
     ]
     login = settings_for(Connection, pool.sentinel_manager.sentinels[0].connection_pool.connection_kwargs)
-    login = {name: value for name, value in login.items() if name not in {"host", "port", "retry", "db"}}
+    # Each is asked once, and soon enough for the others to be asked as well.
+    share = timeout / len(sentinels)
+    login = {
+        **{name: value for name, value in login.items() if name not in {"host", "port", "db"}},
+        "retry": Retry(NoBackoff(), 0),
+        "socket_timeout": min(login.get("socket_timeout") or share, share),
+        "socket_connect_timeout": min(login.get("socket_connect_timeout") or share, share),
+    }
     manager = Sentinel(sentinels, pool.sentinel_manager.min_other_sentinels, sentinel_kwargs=login)
     is_tls = issubclass(pool.connection_class, SyncSSLConnection)
     settings = settings_for(SSLConnection if is_tls else Connection, pool.connection_kwargs)
@@ -175,19 +213,18 @@ def _sentinel_pool(pool: SyncSentinelConnectionPool) -> SentinelConnectionPool:
     )
 
 
-async def _bounded(waiting: Any, seconds: float) -> Any:
-    try:
-        return await asyncio.wait_for(waiting, seconds)
-    except asyncio.TimeoutError:
-        raise RedisTimeoutError(f"no connection within {seconds:.3g} seconds") from None
-
-
-_links: WeakKeyDictionary[Link | ClusterLink, AsyncLink | AsyncClusterLink] = WeakKeyDictionary()
+def _drop_lanes(lanes: dict[asyncio.AbstractEventLoop, _Lane]) -> None:
+    for loop, lane in list(lanes.items()):
+        if loop.is_closed():
+            lane.drop_free()
+        else:
+            with contextlib.suppress(RuntimeError):  # it was closed at this moment
+                loop.call_soon_threadsafe(lane.drop_free)
 
 
 def async_twin_of(link: Link | ClusterLink) -> AsyncLink | AsyncClusterLink:
     """Return the link for event loops that leads where ``link`` does. Does no I/O."""
-    twin = _links.get(link)
+    twin: AsyncLink | AsyncClusterLink | None = link.twin
     if twin is None:
-        twin = _links[link] = AsyncClusterLink(link) if isinstance(link, ClusterLink) else AsyncLink(link)
+        twin = link.twin = AsyncClusterLink(link) if isinstance(link, ClusterLink) else AsyncLink(link)
     return twin

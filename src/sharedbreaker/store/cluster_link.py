@@ -41,6 +41,8 @@ class ClusterLink(ForgetsAtFork):
     ) -> None:
         self._retry_interval = retry_interval
         self._timeout = timeout
+        self.twin: Any = None
+        """What leads there for event loops, once somebody has asked for it. It ends with this one."""
         if isinstance(cluster, AsyncRedisCluster):
             nodes = cluster.get_nodes() or list(cluster.nodes_manager.startup_nodes.values())
             settings = cluster_settings_for_threads(cluster)

@@ -67,6 +67,8 @@ class Link(ForgetsAtFork):
         self._pool = pool
         self.most = most
         self.timeout = timeout
+        self.twin: Any = None
+        """What leads there for event loops, once somebody has asked for it. It ends with this one."""
         self.forget()
         call_forget_in_children(self)
 
