@@ -9,11 +9,44 @@ from collections.abc import Generator, Iterator
 import pytest
 from redis import Redis
 
+import breaker_kinds
 from sharedbreaker.demo.redis_server import RedisServer
 from sharedbreaker.store.settling import _stores
 
 SKIP_NOTHING = bool(os.environ.get("SHAREDBREAKER_SKIP_NOTHING"))
 SPECIFIED_KEYS = re.compile(r"[^{}]+:\{[^{}]+\}(:leases|:events|:batches)?|[^{}]+:breakers")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--breakers",
+        choices=[*breaker_kinds.KINDS, "both"],
+        default="both",
+        help="the kind of breaker for tests that are about either (default: both, one after the other)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "sync_only(why): runs once, with the breaker for threads")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if metafunc.definition.path.parent.name not in breaker_kinds.FOR_BOTH:
+        return
+    if metafunc.definition.get_closest_marker("sync_only") is not None:
+        return
+    chosen = metafunc.config.getoption("breakers")
+    kinds = list(breaker_kinds.KINDS) if chosen == "both" else [chosen]
+    metafunc.parametrize("breaker_kind", kinds, indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def breaker_kind(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The kind of breaker that this test is about."""
+    kind: str = getattr(request, "param", "sync")
+    breaker_kinds.begin(kind)
+    yield kind
+    breaker_kinds.end()
 
 
 @pytest.fixture(scope="session")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from circuit_in_redis import LEASE_MS, NAME, OPEN_MS, PROBE_MS
 from redis import Redis
 
+from circuit_in_redis import LEASE_MS, NAME, OPEN_MS, PROBE_MS
 from sharedbreaker.store.keys import keys_of
 from sharedbreaker.store.scripts import script
 

@@ -10,9 +10,9 @@ from typing import Any
 from unittest.mock import MagicMock, Mock
 
 import pytest
-from circuit_in_redis import CircuitInRedis, ServiceDownError, new_breaker, trip_and_wait, work
 from redis import Redis
 
+from circuit_in_redis import CircuitInRedis, ServiceDownError, new_breaker, trip_and_wait, work
 from sharedbreaker import CircuitBreakerError, circuit_breaker
 
 
@@ -32,6 +32,7 @@ def returns_a_coroutine() -> Coroutine[Any, Any, int]:
     return asynchronous()
 
 
+awaited_by_the_other_kind = pytest.mark.sync_only("an AsyncCircuitBreaker awaits what comes out")
 COROUTINE_COMES_OUT: Callable[[], Any] = returns_a_coroutine
 
 
@@ -139,6 +140,7 @@ def test_call_refuses_coroutine_functions(redis: Redis, function: Callable[..., 
     assert CircuitInRedis(redis).leases() == {}
 
 
+@awaited_by_the_other_kind
 def test_coroutine_that_comes_out_of_a_function_is_refused(redis: Redis) -> None:
     """A plain function that returns a coroutine gets a TypeError: its outcome is not known yet."""
     breaker = new_breaker(redis)
@@ -150,6 +152,7 @@ def test_coroutine_that_comes_out_of_a_function_is_refused(redis: Redis) -> None
     assert (metrics["successful_calls"], metrics["failed_calls"]) == (0, 0)
 
 
+@awaited_by_the_other_kind
 def test_coroutine_that_comes_out_of_a_probe_frees_its_place(redis: Redis) -> None:
     """A probe that returns a coroutine is released: no state moves, and its place is free."""
     breaker = new_breaker(redis, half_open_max_calls=1, expected_exception=Exception)
@@ -163,6 +166,7 @@ def test_coroutine_that_comes_out_of_a_probe_frees_its_place(redis: Redis) -> No
     assert circuit.leases() == {}
 
 
+@awaited_by_the_other_kind
 def test_coroutine_that_comes_out_of_a_decorated_function_is_refused(redis: Redis) -> None:
     """A decorated plain function that returns a coroutine gets a TypeError as well."""
     breaker = new_breaker(redis)

@@ -11,6 +11,8 @@ from redis import Redis
 import sharedbreaker
 from sharedbreaker import CircuitBreakerError, google_ai
 
+pytestmark = pytest.mark.sync_only("the three breakers are made by the product itself")
+
 
 class GoogleAPICallError(Exception):
     __module__ = "google.api_core.exceptions"

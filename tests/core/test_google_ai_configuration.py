@@ -13,6 +13,8 @@ import sharedbreaker
 from sharedbreaker import SettingsError
 from sharedbreaker.demo.redis_server import RedisServer
 
+pytestmark = pytest.mark.sync_only("the three breakers are made by the product itself")
+
 
 @pytest.fixture(autouse=True)
 def clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:

@@ -12,6 +12,8 @@ from google.api_core.exceptions import GoogleAPICallError, from_grpc_status, fro
 
 from sharedbreaker.google_errors import is_google_service_failure
 
+pytestmark = pytest.mark.sync_only("no breaker takes part")
+
 grpc = pytest.importorskip("grpc", reason="needs grpcio, which google-generativeai brings")
 
 FAILURES = [408, 429, 500, 502, 503, 504, 599]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from redis import Redis
+
 from circuit_in_redis import (
     OPEN_MS,
     PROBE_MS,
@@ -17,8 +19,6 @@ from circuit_in_redis import (
     trip_and_wait,
     work,
 )
-from redis import Redis
-
 from sharedbreaker import CircuitBreaker, CircuitBreakerError
 
 Edit = Callable[[CircuitInRedis], object]

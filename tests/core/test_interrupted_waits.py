@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import pytest
-from circuit_in_redis import CircuitInRedis, fail, new_breaker, succeed
 from redis import Redis
 
+import breaker_kinds
+from circuit_in_redis import CircuitInRedis, fail, new_breaker, succeed
+from sharedbreaker.store.async_link import AsyncLink
 from sharedbreaker.store.link import Link
 from sharedbreaker.store.steps import Command
 
 
 def interrupt_after(monkeypatch: pytest.MonkeyPatch, place: int) -> None:
     """Let the command at ``place`` from now on reach Redis, and raise before its answer is read."""
-    run = Link.run
+    run, run_async = Link.run, AsyncLink.run
     commands = iter(range(1000))
 
     def interrupted(link: Link, command: Command) -> object:
@@ -21,8 +23,17 @@ def interrupt_after(monkeypatch: pytest.MonkeyPatch, place: int) -> None:
             raise SystemExit
         return reply
 
-    monkeypatch.setattr(Link, "run", interrupted)
-    monkeypatch.setattr(Link, "ask", lambda link, packed: interrupted(link, Command((), None, packed)))
+    async def interrupted_async(link: AsyncLink, command: Command) -> object:
+        reply = await run_async(link, command)
+        if next(commands) == place:
+            raise SystemExit
+        return reply
+
+    if breaker_kinds.is_async():
+        monkeypatch.setattr(AsyncLink, "run", interrupted_async)
+    else:
+        monkeypatch.setattr(Link, "run", interrupted)
+        monkeypatch.setattr(Link, "ask", lambda link, packed: interrupted(link, Command((), None, packed)))
 
 
 @pytest.mark.parametrize("place", [0, 1], ids=["admission", "report"])

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 
 import pytest
-from circuit_in_redis import CircuitInRedis, fail, new_breaker, succeed, trip_and_wait
 from redis import Redis
 
+from circuit_in_redis import CircuitInRedis, fail, new_breaker, succeed, trip_and_wait
 from sharedbreaker import CircuitState, StoreError, TransitionNotice
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from circuit_in_redis import OPEN_MS, CircuitInRedis
 from redis import Redis, ResponseError
 from spoken_scripts import admit, control, declare, everything, report, speak
+
+from circuit_in_redis import OPEN_MS, CircuitInRedis
+
+pytestmark = pytest.mark.sync_only("the scripts are spoken to by hand")
 
 
 def open_circuit(redis: Redis) -> CircuitInRedis:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from circuit_in_redis import CircuitInRedis
 from redis import Redis, ResponseError
 from spoken_scripts import SETTINGS, admit, control, declare, everything, snapshot, speak
 
+from circuit_in_redis import CircuitInRedis
 from sharedbreaker.store.keys import keys_of
 from sharedbreaker.store.scripts import SCRIPTS, script
+
+pytestmark = pytest.mark.sync_only("the scripts are spoken to by hand")
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ import pytest
 
 from sharedbreaker.store.scripts import FIRST, SCRIPTS, SHARED, script, source
 
+pytestmark = pytest.mark.sync_only("the scripts are spoken to by hand")
+
 LUA = Path(__file__).parents[2] / "lua"
 SLOT = re.compile(r"-- (KEYS|ARGV)\[(\d+)(\.\.)?\] (\w+)( |$)")
 LOCAL = re.compile(r"local (\w+) = (?:tonumber\()?(KEYS|ARGV)\[(\d+)\]\)?")

@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 
 import pytest
-from circuit_in_redis import LEASE_MS, OPEN_MS, CircuitInRedis
 from redis import Redis, ResponseError
 from spoken_scripts import admit, control, declare, everything, report, speak
+
+from circuit_in_redis import LEASE_MS, OPEN_MS, CircuitInRedis
+
+pytestmark = pytest.mark.sync_only("the scripts are spoken to by hand")
 
 
 def epoch_of(redis: Redis) -> str:

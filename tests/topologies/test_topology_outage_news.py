@@ -67,6 +67,7 @@ def test_changes_are_told_in_turn(place: Place) -> None:
     assert changes == [False, True] * (len(changes) // 2)
 
 
+@pytest.mark.sync_only("what it stops is found by its thread")
 def test_return_at_the_very_moment_of_a_local_decision_is_told_once(place: Place) -> None:
     """A call that may not ask, and sees Redis return before it decides by itself, tells of no second loss."""
     changes: list[bool] = []

@@ -181,6 +181,7 @@ def test_call_in_flight_when_redis_returns_is_counted_once(place: Place) -> None
     wait_for_tallies(breaker, success=2)
 
 
+@pytest.mark.sync_only("tasks need longer to connect again than it gives them; see test_async_loop_goes_on")
 def test_killed_connections_are_no_outage(place: Place) -> None:
     """CLIENT KILL of all connections, again and again under traffic, fails no call and is no outage."""
     changes: list[bool] = []

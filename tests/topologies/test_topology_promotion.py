@@ -146,6 +146,7 @@ def test_stale_connections_are_dropped_at_once(promotion: Promotion) -> None:
 @pytest.mark.parametrize(
     "error", [TypeError("no fileno"), AttributeError("no sendall"), ValueError("closed")]
 )
+@pytest.mark.sync_only("the sockets of threads are broken by hand")
 def test_connection_that_another_thread_closes_fails_no_call(promotion: Promotion, error: Exception) -> None:
     """When a thread that met READONLY closes a connection that another takes, no call sees it.
 

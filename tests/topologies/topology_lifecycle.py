@@ -11,6 +11,7 @@ import pytest
 from redis import Redis
 from redis.cluster import RedisCluster
 
+from breaker_kinds import make_breaker
 from guarded_calls import (
     BadRequestError as BadRequestError,
 )
@@ -62,7 +63,7 @@ def new_breaker(redis: Redis | RedisCluster | str | None, **settings: Any) -> Ci
         "redis_timeout": 5,
         "redis_retry_interval": 0.1,
     }
-    return CircuitBreaker(redis=redis, **{**defaults, **settings})
+    return make_breaker(redis=redis, **{**defaults, **settings})
 
 
 def passes(breaker: CircuitBreaker) -> bool:

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from redis import Redis
 
+from breaker_kinds import make_breaker
 from guarded_calls import (
     BadRequestError as BadRequestError,
 )
@@ -62,7 +63,7 @@ def new_breaker(redis: Redis | str | None, **settings: Any) -> CircuitBreaker:
         "expected_exception": ServiceDownError,
         "redis_timeout": 5,
     }
-    return CircuitBreaker(redis=redis, **{**defaults, **settings})
+    return make_breaker(redis=redis, **{**defaults, **settings})
 
 
 class CircuitInRedis:

@@ -1,0 +1,34 @@
+"""Which kind of breaker the tests that run now are about: for threads, or for event loops."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from driven_async_breaker import DrivenAsyncBreaker, close_loop
+from sharedbreaker import CircuitBreaker
+
+KINDS: dict[str, type[CircuitBreaker]] = {"sync": CircuitBreaker, "async": DrivenAsyncBreaker}
+FOR_BOTH = ("core", "topologies")
+"""Folders whose tests run once for each kind."""
+
+
+class _Current:
+    kind = "sync"
+
+
+def make_breaker(*args: Any, **settings: Any) -> CircuitBreaker:
+    """Make a breaker of the kind that the running test is about."""
+    return KINDS[_Current.kind](*args, **settings)
+
+
+def is_async() -> bool:
+    return _Current.kind == "async"
+
+
+def begin(kind: str) -> None:
+    _Current.kind = kind
+
+
+def end() -> None:
+    close_loop()
+    _Current.kind = "sync"

@@ -1,0 +1,115 @@
+"""The thread that tells Redis what it is owed: whatever is owed while it runs, it tells as well."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+from redis import Redis
+
+from circuit_in_redis import CircuitInRedis, new_breaker, succeed
+from sharedbreaker import Outcome
+from sharedbreaker.circuit.report import report_of
+from sharedbreaker.demo.redis_server import RedisServer
+from sharedbreaker.store.guard import Guard
+from sharedbreaker.store.link import Link
+from sharedbreaker.store.scripts import script
+from sharedbreaker.store.steps import Command
+
+PATIENCE_SECONDS = 20
+
+pytestmark = pytest.mark.sync_only("a thread tells for both")
+
+
+def test_what_is_owed_while_the_thread_is_at_its_end_is_told_too() -> None:
+    """A thread that has been through the books once and is still there goes through them again when asked."""
+    guard = Guard(1)
+    runs: list[int] = []
+    is_through, may_end = threading.Event(), threading.Event()
+
+    def settle() -> None:
+        runs.append(1)
+        is_through.set()
+        may_end.wait(PATIENCE_SECONDS)
+
+    guard.settle_soon(settle)
+    assert is_through.wait(PATIENCE_SECONDS)
+    guard.settle_soon(settle)
+    may_end.set()
+
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while len(runs) < 2:
+        assert time.monotonic() < deadline, "nobody went through the books again"
+        time.sleep(0.001)
+    while guard._settler is not None:
+        assert time.monotonic() < deadline, "the thread does not end"
+        time.sleep(0.001)
+    assert len(runs) == 2
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_thread_that_broke_down_is_replaced() -> None:
+    """Where going through the books raised, the next who owes something starts another thread."""
+    guard = Guard(1)
+    has_run = threading.Event()
+
+    def breaks_down() -> None:
+        raise SystemExit
+
+    guard.settle_soon(breaks_down)
+    settler = guard._settler
+    if settler is not None:
+        settler.join(PATIENCE_SECONDS)
+    guard.settle_soon(has_run.set)
+
+    assert has_run.wait(PATIENCE_SECONDS)
+
+
+class Gate:
+    """Stops the threads that are on their way to Redis with a script."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+        self.is_reached, self.is_open = threading.Event(), threading.Event()
+        run = Link.run
+        sha = script(name).sha
+
+        def stopped(link: Link, command: Command) -> object:
+            is_ours = threading.current_thread().name.startswith("sharedbreaker-")
+            if is_ours and sha in command.words and not self.is_open.is_set():
+                self.is_reached.set()
+                self.is_open.wait(PATIENCE_SECONDS)
+            return run(link, command)
+
+        monkeypatch.setattr(Link, "run", stopped)
+
+
+@pytest.mark.parametrize("what", ["tallies", "report"])
+def test_process_that_leaves_waits_for_what_is_on_its_way(
+    redis_server: RedisServer, redis: Redis, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """What a thread has in hand, and has not sent yet, is not lost where the process leaves now."""
+    breaker = new_breaker(redis_server.url, max_staleness=60 if what == "tallies" else 0)
+    circuit = CircuitInRedis(redis)
+    gate = Gate(monkeypatch, "refresh" if what == "tallies" else "report")
+    if what == "tallies":
+        succeed(breaker)
+    else:
+        breaker._store.report_later(report_of(breaker.admit(), Outcome.SUCCESS, None))
+    assert gate.is_reached.wait(PATIENCE_SECONDS)
+    told: list[bool] = []
+    leaving = threading.Thread(target=lambda: told.append(breaker._store.settle_at_exit()))
+
+    leaving.start()
+    leaving.join(0.1)
+    has_left = not leaving.is_alive()
+    if not has_left:
+        gate.is_open.set()
+        leaving.join(PATIENCE_SECONDS)
+
+    try:
+        assert told == [True]
+        assert circuit.number("successful_calls") == 1
+        assert circuit.leases() == {}
+    finally:
+        gate.is_open.set()
