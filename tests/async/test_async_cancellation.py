@@ -1,0 +1,360 @@
+"""Given up at every point where it waits: no lease stays, no tally is wrong, no answer goes astray."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import pytest
+from async_calls import (
+    ends_of,
+    fail,
+    hold,
+    new_breaker,
+    service_down,
+    succeed,
+    wait_until_settled,
+    work,
+)
+from redis import Redis
+from suspensions import Closed, Suspended, cancel, cancel_late, close
+
+from circuit_in_redis import CircuitInRedis
+from guarded_calls import ServiceDownError
+from sharedbreaker import AsyncCircuitBreaker, Outcome
+from sharedbreaker.demo.redis_server import RedisServer
+
+# asyncio itself cannot have a coroutine closed that is connecting: see test_async_loops for what is left when
+# a loop has ended. So what is closed here is warm.
+WAYS = [cancel, cancel_late, close]
+GIVEN_UP = (asyncio.CancelledError, Closed)
+MOST_PLACES = 100
+
+
+class Phase:
+    """How far a call has come."""
+
+    def __init__(self, *, fails: bool = False) -> None:
+        self.now = "admission"
+        self._work = service_down if fails else work
+
+    async def guarded(self) -> str:
+        self.now = "call"
+        try:
+            result = await self._work()
+        except Exception:
+            self.now = "report"
+            raise
+        self.now = "report"
+        return result
+
+
+def suspended_at(place: int, way: Callable[[Any], None], awaitable: Awaitable[Any]) -> Suspended:
+    return Suspended(awaitable, place, way)
+
+
+async def give_up_everywhere(
+    way: Callable[[Any], None], once: Callable[[int, Callable[[Awaitable[Any]], Suspended]], Awaitable[bool]]
+) -> None:
+    """Have ``once`` run something that is given up at its first, second, ... suspension."""
+    for place in range(1, MOST_PLACES):
+        if await once(place, partial(suspended_at, place, way)):
+            assert place > 1, "it never waited"
+            return
+    raise AssertionError("it never came to its end")
+
+
+async def is_given_up(suspended: Suspended) -> bool:
+    """Whether it was, as a task of its own."""
+
+    async def whole() -> None:
+        await suspended
+
+    try:
+        await asyncio.create_task(whole())
+    except GIVEN_UP:
+        return True
+    except ServiceDownError:
+        return False
+    return False
+
+
+@pytest.fixture(params=[0, 60], ids=["strict", "stale"])
+def staleness(request: pytest.FixtureRequest) -> float:
+    seconds: float = request.param
+    return seconds
+
+
+@pytest.mark.parametrize(
+    ("is_warm", "way"),
+    [(False, cancel), (False, cancel_late), (True, cancel), (True, cancel_late), (True, close)],
+    ids=["cold-cancel", "cold-cancel_late", "warm-cancel", "warm-cancel_late", "warm-close"],
+)
+@pytest.mark.parametrize("fails", [False, True], ids=["success", "failure"])
+def test_call_given_up_anywhere_leaves_nothing_behind(
+    redis_server: RedisServer,
+    redis: Redis,
+    way: Callable[[Any], None],
+    staleness: float,
+    *,
+    is_warm: bool,
+    fails: bool,
+) -> None:
+    """A call that is cancelled or closed at any suspension leaves no lease, and counts as it ended."""
+    phases: set[str] = set()
+
+    async def once(place: int, suspended: Callable[[Awaitable[Any]], Suspended]) -> bool:
+        breaker = new_breaker(redis_server.url, name=f"place{place}", max_staleness=staleness)
+        circuit = CircuitInRedis(redis, breaker.name)
+        before = int(is_warm)
+        await succeed(breaker, before)
+        phase = Phase(fails=fails)
+
+        given_up = await is_given_up(suspended(breaker.call(phase.guarded)))
+
+        phases.add(phase.now)
+        await asyncio.to_thread(wait_until_settled, breaker)
+        await succeed(breaker)
+        breaker._store.settle_at_exit()
+        tally = "failed_calls" if fails else "successful_calls"
+        ended = {"admission": None, "call": "released_calls", "report": tally}[phase.now]
+        expected = {"successful_calls": before + 1}
+        if ended is not None:
+            expected[ended] = expected.get(ended, 0) + 1
+        elif ends_of(circuit).get("released_calls"):  # it was admitted, and nobody learned of it
+            expected["released_calls"] = 1
+        assert ends_of(circuit) == expected, f"given up at suspension {place}, in its {phase.now}"
+        assert circuit.leases() == {}
+        return not given_up
+
+    async def whole() -> None:
+        await give_up_everywhere(way, once)
+
+    asyncio.run(whole())
+    wanted = {"call", "report"} if is_warm and staleness else {"admission", "call", "report"}
+    assert phases == wanted
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_probe_given_up_anywhere_frees_its_place(
+    redis_server: RedisServer, redis: Redis, way: Callable[[Any], None], staleness: float
+) -> None:
+    """The one probe that may be under way, given up at any suspension, leaves its place to the next."""
+
+    async def once(place: int, suspended: Callable[[Awaitable[Any]], Suspended]) -> bool:
+        breaker = new_breaker(
+            redis_server.url, name=f"probe{place}", half_open_max_calls=1, max_staleness=staleness
+        )
+        circuit = CircuitInRedis(redis, breaker.name)
+        await fail(breaker, 3)
+        circuit.end_open_period()
+        breaker._store.doubt_view()
+
+        given_up = await is_given_up(suspended(breaker.call(work)))
+
+        await asyncio.to_thread(wait_until_settled, breaker)
+        assert circuit.leases() == {}, f"given up at suspension {place}"
+        successes = int(circuit.field("success_count") or 0)
+        await succeed(breaker, 2 - successes)
+        assert circuit.field("state") == "closed", f"given up at suspension {place}"
+        assert circuit.number("half_open_to_closed") == 1
+        return not given_up
+
+    async def whole() -> None:
+        await give_up_everywhere(way, once)
+
+    asyncio.run(whole())
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_block_given_up_anywhere_leaves_nothing_behind(
+    redis_server: RedisServer, redis: Redis, way: Callable[[Any], None]
+) -> None:
+    """`async with breaker:` is as safe as a call, and the task's next blocks end their own calls."""
+
+    async def once(place: int, suspended: Callable[[Awaitable[Any]], Suspended]) -> bool:
+        breaker = new_breaker(redis_server.url, name=f"block{place}")
+        circuit = CircuitInRedis(redis, breaker.name)
+        await succeed(breaker)
+
+        async def block() -> None:
+            async with breaker:
+                await asyncio.sleep(0)
+
+        given_up = await is_given_up(suspended(block()))
+
+        await asyncio.to_thread(wait_until_settled, breaker)
+        async with breaker:
+            async with breaker:
+                pass
+            assert (await breaker.snapshot()).calls_in_flight == 1
+        assert circuit.leases() == {}
+        assert breaker._open_blocks._blocks == {}
+        tallies = ends_of(circuit)
+        assert tallies.pop("successful_calls") + tallies.pop("released_calls", 0) in {3, 4}
+        assert tallies == {}
+        return not given_up
+
+    async def whole() -> None:
+        await give_up_everywhere(way, once)
+
+    asyncio.run(whole())
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("act", ["force_open", "force_close", "disable", "enable", "snapshot", "get_metrics"])
+def test_other_questions_given_up_anywhere_mix_no_answers(
+    redis_server: RedisServer, redis: Redis, way: Callable[[Any], None], act: str
+) -> None:
+    """What is given up in the middle of a question disturbs no other question, before, beside or after it."""
+
+    async def once(place: int, suspended: Callable[[Awaitable[Any]], Suspended]) -> bool:
+        others = [new_breaker(redis_server.url, name=f"{act}{place}.{number}") for number in range(4)]
+        for number, other in enumerate(others):
+            await succeed(other, number)
+        breaker = new_breaker(redis_server.url, name=f"{act}{place}")
+        await asyncio.gather(*(other.snapshot() for other in [breaker, *others]))
+
+        async def looks_of_others() -> list[int]:
+            snapshots = await asyncio.gather(*(other.get_metrics() for other in others))
+            return [snapshot["successful_calls"] for snapshot in snapshots]
+
+        assert await looks_of_others() == [0, 1, 2, 3]
+        beside = asyncio.create_task(looks_of_others())
+        await asyncio.sleep(0)
+        given_up = await is_given_up(suspended(getattr(breaker, act)()))
+
+        assert await beside == [0, 1, 2, 3]
+        assert await looks_of_others() == [0, 1, 2, 3]
+        return not given_up
+
+    async def whole() -> None:
+        await give_up_everywhere(way, once)
+
+    asyncio.run(whole())
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_pair_given_up_anywhere_counts_once(
+    redis_server: RedisServer, redis: Redis, way: Callable[[Any], None]
+) -> None:
+    """A report that is given up at any suspension is told all the same, once."""
+
+    async def once(place: int, suspended: Callable[[Awaitable[Any]], Suspended]) -> bool:
+        breaker = new_breaker(redis_server.url, name=f"pair{place}")
+        circuit = CircuitInRedis(redis, breaker.name)
+        admission = await breaker.admit()
+        redis.script_flush()  # so that there is more than one answer to wait for
+
+        given_up = await is_given_up(suspended(breaker.report(admission, Outcome.FAILURE)))
+
+        await asyncio.to_thread(wait_until_settled, breaker)
+        assert ends_of(circuit) == {"failed_calls": 1}
+        assert circuit.leases() == {}
+        await breaker.report(admission, Outcome.FAILURE)
+        assert ends_of(circuit) == {"failed_calls": 1}
+        return not given_up
+
+    async def whole() -> None:
+        await give_up_everywhere(way, once)
+
+    asyncio.run(whole())
+
+
+def test_many_cancelled_at_random_moments(redis_server: RedisServer, redis: Redis) -> None:
+    """Of hundreds of calls that are cancelled after any number of turns, each counts as it ended."""
+    breaker = new_breaker(redis_server.url, failure_threshold=10_000)
+    circuit = CircuitInRedis(redis)
+    phases = [Phase(fails=number % 3 == 0) for number in range(300)]
+
+    async def cancel_after(task: asyncio.Task[str], turns: int) -> None:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+
+    async def whole() -> None:
+        await succeed(breaker)
+        for start in range(0, len(phases), 50):
+            batch = phases[start : start + 50]
+            tasks = [asyncio.create_task(breaker.call(phase.guarded)) for phase in batch]
+            cancels = [cancel_after(task, number % 37) for number, task in enumerate(tasks)]
+            await asyncio.gather(*cancels)
+            await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.to_thread(wait_until_settled, breaker)
+
+    asyncio.run(whole())
+
+    tallies = ends_of(circuit)
+    ended = [phase for phase in phases if phase.now == "report"]
+    failed = sum(phase._work is service_down for phase in ended)
+    assert tallies["failed_calls"] == failed
+    assert tallies["successful_calls"] == 1 + len(ended) - failed
+    assert tallies["released_calls"] >= sum(phase.now == "call" for phase in phases)
+    assert set(tallies) == {"failed_calls", "successful_calls", "released_calls"}
+    assert circuit.leases() == {}
+
+
+def test_timeout_of_the_caller_releases_the_call(redis_server: RedisServer, redis: Redis) -> None:
+    """A call that its caller waits for no longer than asyncio.wait_for allows is released."""
+    breaker = new_breaker(redis_server.url)
+    circuit = CircuitInRedis(redis)
+
+    async def whole() -> None:
+        await succeed(breaker)
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(breaker.call(hold), 0.05)
+        await asyncio.to_thread(wait_until_settled, breaker)
+
+    asyncio.run(whole())
+
+    assert ends_of(circuit) == {"successful_calls": 1, "released_calls": 1}
+    assert circuit.leases() == {}
+
+
+def test_timeout_inside_the_call_is_its_failure(redis_server: RedisServer, redis: Redis) -> None:
+    """A call that itself waits no longer than asyncio.wait_for allows has failed."""
+    breaker = new_breaker(redis_server.url, expected_exception=asyncio.TimeoutError)
+
+    async def impatient() -> None:
+        await asyncio.wait_for(hold(), 0.01)
+
+    async def whole() -> None:
+        with pytest.raises(asyncio.TimeoutError):
+            await breaker.call(impatient)
+
+    asyncio.run(whole())
+
+    assert ends_of(CircuitInRedis(redis)) == {"failed_calls": 1}
+
+
+def test_cancelled_while_it_waits_for_a_connection(redis_server: RedisServer, redis: Redis) -> None:
+    """Calls that are cancelled in the queue for a connection give nobody's place away, and take none."""
+    breaker = new_breaker(f"{redis_server.url}?max_connections=2")
+    circuit = CircuitInRedis(redis)
+
+    async def whole() -> None:
+        await succeed(breaker)
+        for turns in range(12):
+            tasks = [asyncio.create_task(breaker.call(work)) for _ in range(20)]
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*(succeed(breaker, 3) for _ in range(10)))
+        await asyncio.to_thread(wait_until_settled, breaker)
+        assert places_of(breaker) == [2]
+
+    asyncio.run(whole())
+
+    tallies = ends_of(circuit)
+    assert tallies["successful_calls"] >= 31
+    assert circuit.leases() == {}
+
+
+def places_of(breaker: AsyncCircuitBreaker) -> list[int]:
+    """How many questions may be asked at this moment, for each loop."""
+    link: Any = breaker._async_link
+    return [lane.places._value for lane in link._lanes.values()]
