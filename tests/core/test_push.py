@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from circuit_in_redis import CircuitInRedis, be_rejected, fail, new_breaker, succeed
 from redis import Redis
 
+from circuit_in_redis import CircuitInRedis, be_rejected, fail, new_breaker, succeed
 from sharedbreaker import CircuitBreaker, CircuitBreakerError
 from sharedbreaker.demo.redis_server import RedisServer
 

@@ -8,7 +8,7 @@ import time
 import pytest
 from redis import Redis
 
-from circuit_in_redis import CircuitInRedis, new_breaker, succeed
+from circuit_in_redis import CircuitInRedis, new_breaker
 from sharedbreaker import Outcome
 from sharedbreaker.circuit.report import report_of
 from sharedbreaker.demo.redis_server import RedisServer
@@ -84,18 +84,14 @@ class Gate:
         monkeypatch.setattr(Link, "run", stopped)
 
 
-@pytest.mark.parametrize("what", ["tallies", "report"])
 def test_process_that_leaves_waits_for_what_is_on_its_way(
-    redis_server: RedisServer, redis: Redis, monkeypatch: pytest.MonkeyPatch, what: str
+    redis_server: RedisServer, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a thread has in hand, and has not sent yet, is not lost where the process leaves now."""
-    breaker = new_breaker(redis_server.url, max_staleness=60 if what == "tallies" else 0)
+    breaker = new_breaker(redis_server.url)
     circuit = CircuitInRedis(redis)
-    gate = Gate(monkeypatch, "refresh" if what == "tallies" else "report")
-    if what == "tallies":
-        succeed(breaker)
-    else:
-        breaker._store.report_later(report_of(breaker.admit(), Outcome.SUCCESS, None))
+    gate = Gate(monkeypatch, "report")
+    breaker._store.report_later(report_of(breaker.admit(), Outcome.SUCCESS, None))
     assert gate.is_reached.wait(PATIENCE_SECONDS)
     told: list[bool] = []
     leaving = threading.Thread(target=lambda: told.append(breaker._store.settle_at_exit()))

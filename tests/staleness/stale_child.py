@@ -15,9 +15,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from circuit_in_redis import ServiceDownError, be_ignored, service_down, succeed, work
 from stale_circuits import hold, stale_breaker, unwritten
 
+from circuit_in_redis import ServiceDownError, be_ignored, service_down, succeed, work
 from sharedbreaker import CircuitBreaker, CircuitBreakerError
 
 HELD = 5

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from typing import Any, cast
 
-from circuit_in_redis import new_breaker, succeed
 from redis import Redis
 
+from circuit_in_redis import new_breaker, succeed
 from sharedbreaker import CircuitBreaker
 from sharedbreaker.store.scripts import SCRIPTS, script
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from circuit_in_redis import CircuitInRedis, be_rejected, fail, succeed
 from cutting_proxy import CuttingProxy
 from redis import Redis
 from stale_circuits import LONG, STALENESS, hold, stale_breaker, unwritten, wait_until
 
+from circuit_in_redis import CircuitInRedis, be_rejected, fail, succeed
 from sharedbreaker import CircuitBreaker
 from sharedbreaker.circuit.outcome import Outcome
 from sharedbreaker.circuit.refresh import Batch, read_refresh, refresh_arguments

@@ -7,10 +7,10 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from circuit_in_redis import CircuitInRedis, succeed
 from redis import Redis
 from stale_circuits import hold, stale_breaker, unwritten, wait_until
 
+from circuit_in_redis import CircuitInRedis, succeed
 from sharedbreaker.circuit.outcome import Outcome
 from sharedbreaker.store.held_back import HeldBack
 from sharedbreaker.store.keeper import Keeper

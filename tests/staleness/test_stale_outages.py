@@ -8,10 +8,10 @@ from time import monotonic
 from typing import Any
 
 import pytest
-from circuit_in_redis import CircuitInRedis, be_ignored, be_rejected, fail, succeed
 from redis import Redis
 from stale_circuits import LONG, STALENESS, hold, stale_breaker, unwritten, wait_until
 
+from circuit_in_redis import CircuitInRedis, be_ignored, be_rejected, fail, succeed
 from sharedbreaker import CircuitBreaker, CircuitBreakerError
 from sharedbreaker.demo.redis_server import RedisServer
 

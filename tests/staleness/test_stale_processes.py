@@ -14,11 +14,11 @@ from types import TracebackType
 from typing import Any
 
 import pytest
-from circuit_in_redis import CircuitInRedis, new_breaker, succeed, trip
 from cutting_proxy import CuttingProxy
 from redis import Redis
 from stale_circuits import STALENESS, load_scripts, number_of_scripts, wait_until
 
+from circuit_in_redis import CircuitInRedis, new_breaker, succeed, trip
 from sharedbreaker.demo.redis_server import RedisServer
 
 HELD = 5

@@ -6,17 +6,6 @@ import time
 from time import monotonic
 
 import pytest
-from circuit_in_redis import (
-    CircuitInRedis,
-    ServiceDownError,
-    be_ignored,
-    be_rejected,
-    fail,
-    new_breaker,
-    service_down,
-    succeed,
-    trip,
-)
 from redis import Redis
 from stale_circuits import (
     PATIENCE,
@@ -30,6 +19,17 @@ from stale_circuits import (
     wait_until,
 )
 
+from circuit_in_redis import (
+    CircuitInRedis,
+    ServiceDownError,
+    be_ignored,
+    be_rejected,
+    fail,
+    new_breaker,
+    service_down,
+    succeed,
+    trip,
+)
 from sharedbreaker import Outcome
 
 

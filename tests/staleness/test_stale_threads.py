@@ -8,13 +8,6 @@ from time import monotonic
 from typing import Any
 
 import pytest
-from circuit_in_redis import (
-    CircuitInRedis,
-    be_ignored,
-    fail,
-    new_breaker,
-    succeed,
-)
 from redis import Redis
 from stale_circuits import (
     stale_breaker,
@@ -22,6 +15,13 @@ from stale_circuits import (
     wait_until,
 )
 
+from circuit_in_redis import (
+    CircuitInRedis,
+    be_ignored,
+    fail,
+    new_breaker,
+    succeed,
+)
 from sharedbreaker import CircuitBreaker, CircuitBreakerError, Outcome
 
 THREADS = 8

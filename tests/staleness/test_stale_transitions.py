@@ -8,6 +8,15 @@ from time import monotonic
 from typing import Any
 
 import pytest
+from held_call import HeldCall
+from redis import Redis
+from stale_circuits import (
+    STALENESS,
+    hold,
+    stale_breaker,
+    wait_until,
+)
+
 from circuit_in_redis import (
     CircuitInRedis,
     ServiceDownError,
@@ -18,15 +27,6 @@ from circuit_in_redis import (
     trip,
     work,
 )
-from held_call import HeldCall
-from redis import Redis
-from stale_circuits import (
-    STALENESS,
-    hold,
-    stale_breaker,
-    wait_until,
-)
-
 from sharedbreaker import CircuitBreaker, CircuitBreakerError
 
 

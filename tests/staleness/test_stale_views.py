@@ -2,16 +2,6 @@
 
 from __future__ import annotations
 
-from circuit_in_redis import (
-    CircuitInRedis,
-    ServiceDownError,
-    be_ignored,
-    be_rejected,
-    fail,
-    new_breaker,
-    succeed,
-    trip,
-)
 from held_call import HeldCall
 from redis import Redis
 from stale_circuits import (
@@ -23,6 +13,16 @@ from stale_circuits import (
     wait_until,
 )
 
+from circuit_in_redis import (
+    CircuitInRedis,
+    ServiceDownError,
+    be_ignored,
+    be_rejected,
+    fail,
+    new_breaker,
+    succeed,
+    trip,
+)
 from sharedbreaker import CircuitBreaker, CircuitState, Outcome
 
 
