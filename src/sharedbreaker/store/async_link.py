@@ -78,7 +78,8 @@ class _Lane:
         self.drop_free()
         if self.sentinels is not None:
             for client in self.sentinels.sentinel_manager.sentinels:
-                await client.connection_pool.disconnect()
+                with contextlib.suppress(Exception):  # one that is gone keeps the others from nothing
+                    await client.connection_pool.disconnect()
 
 
 class AsyncLink(ForgetsAtFork):
