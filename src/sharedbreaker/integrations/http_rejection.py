@@ -1,0 +1,34 @@
+"""What a web app answers where a circuit rejected a call: the same from every framework."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from sharedbreaker.circuit.errors import CircuitBreakerError
+
+STATUS = 503
+
+
+def headers_of(refusal: CircuitBreakerError) -> dict[str, str]:
+    """Return the headers of the answer: never to be cached, and when to come back, where that is known.
+
+    Retry-After is in whole seconds, rounded up and at least 1: with a 0, clients would come at once.
+    """
+    headers = {"Cache-Control": "no-store"}
+    if refusal.retry_after is not None:
+        headers["Retry-After"] = str(max(1, math.ceil(refusal.retry_after)))
+    return headers
+
+
+def document_of(refusal: CircuitBreakerError) -> dict[str, Any]:
+    """Return the answer's body, to be sent as JSON: breaker, state, and the seconds to wait or None.
+
+    Why the circuit is as it is, and where its Redis is, is nothing for a stranger to read.
+    """
+    return {
+        "outcome": "rejected",
+        "breaker": refusal.name,
+        "state": refusal.state.value,
+        "retry_after": refusal.retry_after,
+    }
