@@ -199,10 +199,12 @@ class Group(Exception):  # noqa: N818 - as ExceptionGroup is, which Python 3.10 
         super().__init__("a group")
 
 
-def sent_for(error: Exception, **scope: Any) -> list[Any]:
+def sent_for(error: Exception, kind: str = "http", *messages: str) -> list[Any]:
     sent: list[Any] = []
 
-    async def app(_scope: Any, _receive: Any, _send: Any) -> None:
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
+        for message in messages:
+            await send({"type": message})
         raise error
 
     async def receive() -> Any:
@@ -211,7 +213,7 @@ def sent_for(error: Exception, **scope: Any) -> list[Any]:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    asyncio.run(RejectionMiddleware(app)({"type": "http", **scope}, receive, send))
+    asyncio.run(RejectionMiddleware(app)({"type": kind}, receive, send))
     return sent
 
 
@@ -234,6 +236,15 @@ def test_what_is_more_than_rejections_is_raised(error: Exception) -> None:
     """A group that holds another error too is that error's, and goes on unchanged."""
     with pytest.raises(type(error)) as raised:
         sent_for(error)
+    assert raised.value is error
+
+
+@pytest.mark.parametrize(("kind", "messages"), [("http", ["http.response.start"]), ("lifespan", [])])
+def test_where_no_answer_can_be_given_the_error_is_the_servers(kind: str, messages: list[str]) -> None:
+    """A rejection after the response began, or in the lifespan, goes on to the server unchanged."""
+    error = refusal(1)
+    with pytest.raises(CircuitBreakerError) as raised:
+        sent_for(error, kind, *messages)
     assert raised.value is error
 
 
