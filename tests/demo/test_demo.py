@@ -19,6 +19,7 @@ from redis import Redis
 from sharedbreaker.cli import demo as demo_verb
 from sharedbreaker.cli.commands import sharedbreaker
 from sharedbreaker.demo.redis_server import RedisServer, free_port
+from sharedbreaker.demo.sdk import Sdk
 
 DEMO = (sys.executable, "-m", "sharedbreaker", "demo")
 SHORTEST = ("--seconds", "5")
@@ -26,12 +27,27 @@ PATIENCE = 60
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
+VARIANTS = {
+    (): ("google-generativeai", False, "ServiceUnavailable"),
+    ("--sdk", "google-genai"): ("google-genai", False, "ServerError"),
+    ("--async",): ("google-genai", True, "ServerError"),
+}
+"""Options, and what they make of the demo: its SDK, whether it is on event loops, and what 503 raises."""
+
+
+@pytest.fixture(scope="module", params=VARIANTS, ids=" ".join)
+def variant(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """The options of one kind of demo."""
+    options: tuple[str, ...] = request.param
+    return options
+
+
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def report(variant: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Any:
     """What one whole demo prints with --json."""
     temporary = tmp_path_factory.mktemp("demo")
     done = subprocess.run(
-        [*DEMO, *SHORTEST, "--json"],
+        [*DEMO, *SHORTEST, *variant, "--json"],
         capture_output=True,
         text=True,
         timeout=PATIENCE,
@@ -73,7 +89,7 @@ def test_the_figures_of_a_demo_agree_with_each_other(report: Any) -> None:
             assert clients["failure"] == clients["rejected"] == sum(service["transitions"].values()) == 0
 
 
-def test_vision_went_through_open_and_half_open(report: Any) -> None:
+def test_vision_went_through_open_and_half_open(report: Any, variant: tuple[str, ...]) -> None:
     """Vision opened at its third failure, and closed again by enough probes, never too many at once."""
     vision = report["services"]["vision"]
     assert vision["clients"]["failure"] >= 3
@@ -84,7 +100,7 @@ def test_vision_went_through_open_and_half_open(report: Any) -> None:
         ("open", "half_open", "open_timeout_over"),
         ("half_open", "closed", "success_threshold"),
     ]
-    assert (turns[0]["failure_count"], turns[0]["exception"]) == ("3", "ServiceUnavailable")
+    assert (turns[0]["failure_count"], turns[0]["exception"]) == ("3", VARIANTS[variant][2])
     assert turns[1]["at"] - turns[0]["at"] >= report["demo"]["open_timeout_seconds"]
     assert {name for name, count in vision["transitions"].items() if count} == {
         "closed_to_open", "open_to_half_open", "half_open_to_closed"
@@ -94,9 +110,10 @@ def test_vision_went_through_open_and_half_open(report: Any) -> None:
     assert probes["reached_upstream"] >= 2
 
 
-def test_a_demo_says_what_it_ran_on(report: Any) -> None:
-    """The JSON names the Redis that was started with its version and origin, and all workers."""
+def test_a_demo_says_what_it_ran_on(report: Any, variant: tuple[str, ...]) -> None:
+    """The JSON names the SDK, the Redis that was started with its version and origin, and all workers."""
     demo = report["demo"]
+    assert (demo["sdk"], demo["async"]) == VARIANTS[variant][:2]
     assert len(set(demo["workers"])) == 4
     assert demo["redis"]["started_by_demo"] is True
     assert demo["redis"]["prefix"] == "sharedbreaker"
@@ -145,6 +162,8 @@ def test_a_given_redis_is_left_as_it_was(redis_server: RedisServer, redis: Redis
         (["--workers", "many"], "--workers"),
         (["--port", "65536"], "--port"),
         (["--seconds", "4.9"], "--seconds"),
+        (["--sdk", "google"], "'google' is not one of 'google-generativeai', 'google-genai'"),
+        (["--async", "--sdk", "google-generativeai"], "--async needs --sdk google-genai"),
         (["--seconds", "nan"], "nan is not a number of seconds"),
         (["--seconds", "inf"], "--seconds"),
         (["--redis", "http://user:hushhush@somewhere"], "must look like redis://"),
@@ -216,3 +235,19 @@ def test_the_console_script_is_the_same_program() -> None:
     }
     assert len(versions) == 1
     assert re.fullmatch(r"sharedbreaker \d+\.\d+\.\d+\n", versions.pop())
+
+
+@pytest.mark.parametrize(
+    ("options", "package"), [(["--async"], "uvicorn-worker"), (["--sdk", "google-genai"], "google-genai")]
+)
+def test_what_only_a_variant_needs_is_asked_of_it_alone(
+    monkeypatch: pytest.MonkeyPatch, options: list[str], package: str
+) -> None:
+    """A package that one kind of demo needs is missed by that kind, and by no other."""
+    there = demo_verb._is_installed
+    lacking = {"uvicorn-worker": "uvicorn_worker", "google-genai": "google.genai"}[package]
+    monkeypatch.setattr(demo_verb, "_is_installed", lambda module: module != lacking and there(module))
+    result = CliRunner().invoke(sharedbreaker, ["demo", *options])
+    assert result.exit_code == 2
+    assert f"needs {package}, which is not installed" in result.output
+    assert demo_verb.missing_libraries(Sdk.GENERATIVEAI, on_event_loops=False) == []

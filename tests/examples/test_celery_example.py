@@ -46,11 +46,12 @@ def test_rejected_tasks_are_put_off_and_none_is_lost(
     google_ai.behave(TEXT, Behaviour(status=503))
     with running(WORKER, environment, log):
         failing = [app.send_task("celery_tasks.explain", ["ebb"]) for _ in range(2)]
-        until(lambda: all(task.state == "FAILURE" for task in failing), log)
+        until(lambda: all(task.ready() for task in failing), log)
         google_ai.heal(TEXT)
         waiting = [app.send_task("celery_tasks.explain", [f"tide {number}"]) for number in range(4)]
-        until(lambda: all(task.state == "SUCCESS" for task in waiting), log)
+        until(lambda: all(task.ready() for task in waiting), log)
 
+    assert [task.state for task in (*failing, *waiting)] == ["FAILURE"] * 2 + ["SUCCESS"] * 4
     answers = [task.result for task in waiting]
     assert answers == [f"You asked: Explain tide {number} in two sentences." for number in range(4)]
     assert google_ai.books(TEXT).answered == {"503": 2, "200": 4}

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
@@ -27,6 +28,20 @@ BACKLOG = 512
 SETTINGS = "python:sharedbreaker.demo.gunicorn_settings"
 
 
+@dataclass(frozen=True)
+class Stack:
+    """An app, and the gunicorn workers that serve it."""
+
+    app: str
+    worker_class: str
+
+
+THREADS = Stack("sharedbreaker.demo.app:create_app()", "gthread")
+"""Flask and CircuitBreaker."""
+EVENT_LOOPS = Stack("sharedbreaker.demo.async_app:create_app()", "uvicorn_worker.UvicornWorker")
+"""Starlette and AsyncCircuitBreaker, each worker a uvicorn."""
+
+
 class GunicornServer:
     """Gunicorn on 127.0.0.1, serving the demo's app. Its ``with`` block reserves the port and ends the fleet.
 
@@ -35,15 +50,22 @@ class GunicornServer:
         breaker_settings: environment variables that ``initialize_circuit_breakers`` reads.
         workers: how many processes serve.
         port: 0 means a free one.
+        stack: which app, and by which workers.
 
     """
 
     def __init__(
-        self, environment: AppEnvironment, breaker_settings: dict[str, str], workers: int, port: int
+        self,
+        environment: AppEnvironment,
+        breaker_settings: dict[str, str],
+        workers: int,
+        port: int,
+        stack: Stack = THREADS,
     ) -> None:
         self.workers = workers
         self._variables = {**environment.variables(), **breaker_settings}
         self._port = port
+        self._stack = stack
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -101,6 +123,7 @@ class GunicornServer:
                 [
                     *(sys.executable, "-m", "gunicorn", "--config", SETTINGS),
                     *("--bind", f"fd://{descriptor}", "--workers", str(self.workers)),
+                    *("--worker-class", self._stack.worker_class, self._stack.app),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -13,13 +13,14 @@ import sys
 import warnings
 from pathlib import Path
 
+from sharedbreaker.demo.app_environment import SDK
+from sharedbreaker.demo.sdk import Sdk
+
 PARENT = "SHAREDBREAKER_DEMO_PARENT"
 READY_DIRECTORY = "SHAREDBREAKER_DEMO_READY_DIRECTORY"
 GRACEFUL_SECONDS = 5
 PR_SET_PDEATHSIG = 1
 
-wsgi_app = "sharedbreaker.demo.app:create_app()"
-worker_class = "gthread"
 threads = 4
 graceful_timeout = GRACEFUL_SECONDS
 control_socket_disable = True
@@ -39,5 +40,5 @@ def post_worker_init(_worker: object) -> None:
     with warnings.catch_warnings():
         # It warns at every import of its own end; the log is for what went wrong here.
         warnings.simplefilter("ignore", FutureWarning)
-        importlib.import_module("google.generativeai")
+        importlib.import_module(Sdk(os.environ[SDK]).module)
     (Path(os.environ[READY_DIRECTORY]) / str(os.getpid())).touch()

@@ -15,11 +15,12 @@ from sharedbreaker.demo.evidence import collect
 from sharedbreaker.demo.google_ai_server import GoogleAiServer
 from sharedbreaker.demo.google_ai_server.control_api import CONTROL_PATH
 from sharedbreaker.demo.guarded_apis import GUARDED_APIS, VISION
-from sharedbreaker.demo.gunicorn_server import GunicornServer
+from sharedbreaker.demo.gunicorn_server import EVENT_LOOPS, THREADS, GunicornServer
 from sharedbreaker.demo.interruption import Interrupted, Interruption
 from sharedbreaker.demo.redis_choice import ChosenRedis, start_redis, use_redis
 from sharedbreaker.demo.redis_client import redis_cli
 from sharedbreaker.demo.screen import Screen
+from sharedbreaker.demo.sdk import Sdk
 from sharedbreaker.demo.setup_error import DemoSetupError
 from sharedbreaker.demo.story import Story, Timetable
 from sharedbreaker.demo.traffic import Traffic
@@ -42,6 +43,8 @@ class DemoOptions:
     seconds: float
     keep: bool
     as_json: bool
+    sdk: Sdk = Sdk.GENERATIVEAI
+    on_event_loops: bool = False
 
 
 def run_demo(options: DemoOptions, interruption: Interruption) -> int:
@@ -80,7 +83,10 @@ class _Demo:
             google_ai.behave(api.upstream, api.healthy)
         self._screen.note(f"Google AI  {google_ai.url}, a server in this process")
         app = stack.enter_context(self._app(redis, google_ai))
-        self._screen.note(f"App        {app.url}, starting {app.workers} gunicorn workers ...")
+        kind = "uvicorn" if self._options.on_event_loops else "gunicorn"
+        self._screen.note(
+            f"App        {app.url}, with {self._options.sdk.value}; starting {app.workers} {kind} workers ..."
+        )
         workers = app.start(self._interruption.wait)
         self._screen.note(f"Workers    {', '.join(workers)} (process ids)")
         open_timeout = self._timetable.open_timeout
@@ -124,14 +130,15 @@ class _Demo:
         return use_redis(self._options.redis_url, stack, self._screen, keep=self._options.keep)
 
     def _app(self, redis: ChosenRedis, google_ai: GoogleAiServer) -> GunicornServer:
-        environment = AppEnvironment(redis.url, redis.prefix, google_ai.url, api_key="demo")
+        environment = AppEnvironment(redis.url, redis.prefix, google_ai.url, "demo", self._options.sdk)
         breaker_settings = {
             "SHAREDBREAKER_ENABLED": "true",
             "SHAREDBREAKER_FAILURE_THRESHOLD": str(FAILURE_THRESHOLD),
             "SHAREDBREAKER_SUCCESS_THRESHOLD": str(SUCCESS_THRESHOLD),
             "SHAREDBREAKER_TIMEOUT": str(self._timetable.open_timeout),
         }
-        return GunicornServer(environment, breaker_settings, self._options.workers, self._options.port)
+        stack = EVENT_LOOPS if self._options.on_event_loops else THREADS
+        return GunicornServer(environment, breaker_settings, self._options.workers, self._options.port, stack)
 
     def _as_json(
         self,
@@ -145,6 +152,8 @@ class _Demo:
             "seconds": round(seconds, 3),
             "open_timeout_seconds": self._timetable.open_timeout,
             "workers": workers,
+            "sdk": self._options.sdk.value,
+            "async": self._options.on_event_loops,
             "app": app.url,
             "google_ai": google_ai.url,
             "redis": {

@@ -12,7 +12,7 @@ from enum import Enum
 
 import requests
 
-from sharedbreaker.demo.app import WORKER_HEADER
+from sharedbreaker.demo.endpoints import WORKER_HEADER
 from sharedbreaker.demo.guarded_apis import GuardedApi
 
 ANSWER_SECONDS = 30.0
