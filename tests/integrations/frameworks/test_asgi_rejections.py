@@ -16,10 +16,10 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
-from uvicorn_server import serving
 
 from sharedbreaker import AsyncCircuitBreaker, CircuitBreaker, CircuitBreakerError, CircuitState
 from sharedbreaker.integrations.asgi import RejectionMiddleware
+from uvicorn_server import serving
 
 REJECTED = {"outcome": "rejected", "breaker": "upstream", "state": "open"}
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from fastapi import FastAPI, WebSocket
 from redis import Redis
-from uvicorn_server import serving
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.sync.client import connect
 
 from sharedbreaker import AsyncCircuitBreaker, CircuitBreaker, CircuitBreakerError, CircuitState
 from sharedbreaker.integrations.asgi import RejectionMiddleware
+from uvicorn_server import serving
 
 
 @pytest.fixture
