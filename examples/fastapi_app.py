@@ -7,6 +7,7 @@ SHAREDBREAKER_REDIS_URL says where Redis is; without it, on localhost.
 """
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
@@ -46,9 +47,10 @@ async def story(topic: str) -> StreamingResponse:
     first = await anext(pieces)
 
     async def body() -> AsyncIterator[str]:
-        yield first.text or ""
-        async for piece in pieces:
-            yield piece.text or ""
+        async with aclosing(pieces):  # a reader who leaves ends the call, and is nobody's failure
+            yield first.text or ""
+            async for piece in pieces:
+                yield piece.text or ""
 
     return StreamingResponse(body(), media_type="text/plain")
 
