@@ -37,7 +37,6 @@ from sharedbreaker.google_ai import (
     get_all_breakers,
     initialize_circuit_breakers,
 )
-from sharedbreaker.google_errors import outcome_of, retry_after_of
 from sharedbreaker.integrations.asgi import RejectionMiddleware
 
 
@@ -76,14 +75,13 @@ def create_app() -> Starlette:
 
 
 def _for_event_loops(breaker: CircuitBreaker) -> AsyncCircuitBreaker:
+    # What a failure is, the guard knows by itself.
     settings = breaker.settings
     return AsyncCircuitBreaker(
         settings.failure_threshold,
         settings.timeout,
         settings.success_threshold,
-        outcome_of,
-        breaker.name,
-        retry_after_of=retry_after_of,
+        name=breaker.name,
         redis=breaker.redis,
         redis_timeout=REDIS_SECONDS,
         prefix=breaker.prefix,
