@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import anyio
 import pytest
 import requests
 from fastapi import BackgroundTasks, Depends, FastAPI
@@ -250,7 +251,6 @@ def test_where_no_answer_can_be_given_the_error_is_the_servers(kind: str, messag
 
 def test_a_real_task_group_is_answered(breaker: AsyncCircuitBreaker, held: CircuitBreaker) -> None:
     """Calls side by side in a TaskGroup, of which the circuit rejects one or more, are a 503."""
-    anyio = pytest.importorskip("anyio")
 
     async def app(_scope: Any, _receive: Any, _send: Any) -> None:
         async with anyio.create_task_group() as group:
