@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from circuit_in_redis import LEASE_MS, OPEN_MS, TALLIES, TRANSITIONS
-
 from sharedbreaker import Outcome
 
 LONG_PROBE_MS = 2 * OPEN_MS

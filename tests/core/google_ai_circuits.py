@@ -8,10 +8,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from circuit_in_redis import CircuitInRedis
 from redis import Redis
 
 import sharedbreaker
+from circuit_in_redis import CircuitInRedis
 from sharedbreaker import CircuitBreaker, google_ai
 
 VARIABLES = [

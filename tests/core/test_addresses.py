@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from circuit_in_redis import CircuitInRedis, new_breaker, succeed
 from redis import Redis
 
+from circuit_in_redis import CircuitInRedis, new_breaker, succeed
 from sharedbreaker.demo.redis_server import RedisServer
 
 PASSWORD = "p@ss#w%r/d:?&=ä"

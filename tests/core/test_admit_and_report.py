@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from circuit_in_redis import CircuitInRedis, ServiceDownError, be_rejected, new_breaker, trip, trip_and_wait
 from redis import Redis
 
+from circuit_in_redis import CircuitInRedis, ServiceDownError, be_rejected, new_breaker, trip, trip_and_wait
 from sharedbreaker import CircuitBreakerError, Outcome
 
 

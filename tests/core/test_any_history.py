@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from circuit_in_redis import OPEN_MS, OUTCOME_TALLIES, TRANSITIONS, CircuitInRedis, new_breaker
 from circuit_model import LONG_PROBE_MS, Model
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from redis import Redis
 
+from circuit_in_redis import OPEN_MS, OUTCOME_TALLIES, TRANSITIONS, CircuitInRedis, new_breaker
 from sharedbreaker import Admission, CircuitBreaker, CircuitBreakerError, Outcome
 
 OUTCOMES = st.sampled_from([Outcome.SUCCESS, Outcome.SUCCESS, Outcome.FAILURE, Outcome.FAILURE, *Outcome])

@@ -9,6 +9,11 @@ from typing import Any
 
 import pytest
 import redis as redis_py
+from redis import Redis
+from redis._parsers import _HiredisParser, _RESP2Parser, _RESP3Parser
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
+
 from circuit_in_redis import (
     OPEN_MS,
     CircuitInRedis,
@@ -18,11 +23,6 @@ from circuit_in_redis import (
     new_breaker,
     succeed,
 )
-from redis import Redis
-from redis._parsers import _HiredisParser, _RESP2Parser, _RESP3Parser
-from redis.backoff import ConstantBackoff
-from redis.retry import Retry
-
 from sharedbreaker import CircuitBreaker
 from sharedbreaker.demo.redis_server import RedisServer
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 
 import pytest
+from redis import Redis
+
 from circuit_in_redis import (
     OUTCOME_TALLIES,
     TRANSITIONS,
@@ -18,7 +20,6 @@ from circuit_in_redis import (
     trip_and_wait,
     work,
 )
-from redis import Redis
 
 GARBAGE = ["abc", "", "1.5", "-3", "nan", "1e400", "ü", "9" * 40]
 KEY = "sharedbreaker:{orders}"

@@ -7,6 +7,8 @@ import threading
 from typing import Any
 
 import pytest
+from redis import Redis
+
 from circuit_in_redis import (
     LEASE_MS,
     OPEN_MS,
@@ -19,8 +21,6 @@ from circuit_in_redis import (
     trip,
     trip_and_wait,
 )
-from redis import Redis
-
 from sharedbreaker import Outcome, circuit_breaker
 
 SETTINGS = {

@@ -9,10 +9,10 @@ from multiprocessing import get_context
 
 import pytest
 import redis as redis_py
-from circuit_in_redis import be_rejected, new_breaker, trip
 from redis import Redis
 
 import sharedbreaker
+from circuit_in_redis import be_rejected, new_breaker, trip
 from sharedbreaker import (
     CircuitBreakerError,
     CircuitState,

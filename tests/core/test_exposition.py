@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
-from circuit_in_redis import OPEN_MS, be_ignored, be_rejected, fail, new_breaker, succeed, trip
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from redis import Redis
 
 import sharedbreaker
+from circuit_in_redis import OPEN_MS, be_ignored, be_rejected, fail, new_breaker, succeed, trip
 from sharedbreaker import CircuitBreaker, google_ai
 
 FAMILIES = {

@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable
 
 import pytest
-from circuit_in_redis import BadRequestError, ServiceDownError, new_breaker, succeed, work
 from redis import Redis
 
+from circuit_in_redis import BadRequestError, ServiceDownError, new_breaker, succeed, work
 from sharedbreaker import SharedBreakerError
 
 CIRCUIT = "sharedbreaker:{orders}"

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from held_call import HeldCall
+from redis import Redis
+
 from circuit_in_redis import (
     OPEN_MS,
     BadRequestError,
@@ -13,9 +16,6 @@ from circuit_in_redis import (
     succeed,
     trip_and_wait,
 )
-from held_call import HeldCall
-from redis import Redis
-
 from sharedbreaker import CircuitBreakerError, CircuitState
 
 

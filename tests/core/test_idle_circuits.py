@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 
 import pytest
+from redis import Redis
+
 from circuit_in_redis import (
     LEASE_MS,
     OPEN_MS,
@@ -16,8 +18,6 @@ from circuit_in_redis import (
     trip,
     trip_and_wait,
 )
-from redis import Redis
-
 from sharedbreaker import Outcome
 
 IDLE_SECONDS = 3600

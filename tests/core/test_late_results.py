@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
+from held_call import HeldCall
+from redis import Redis
+
 from circuit_in_redis import (
     OPEN_MS,
     PROBE_MS,
@@ -16,9 +19,6 @@ from circuit_in_redis import (
     succeed,
     trip,
 )
-from held_call import HeldCall
-from redis import Redis
-
 from sharedbreaker import Admission, CircuitBreaker, Outcome
 
 RESULTS = [

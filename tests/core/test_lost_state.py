@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from held_call import HeldCall
+from redis import Redis
+
 from circuit_in_redis import (
     OPEN_MS,
     CircuitInRedis,
@@ -15,9 +18,6 @@ from circuit_in_redis import (
     succeed,
     trip,
 )
-from held_call import HeldCall
-from redis import Redis
-
 from sharedbreaker import CircuitBreaker
 
 STATES = ["closed", "open", "half_open", "held_open", "disabled"]

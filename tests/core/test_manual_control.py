@@ -6,6 +6,8 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from redis import Redis
+
 from circuit_in_redis import (
     OPEN_MS,
     CircuitInRedis,
@@ -17,8 +19,6 @@ from circuit_in_redis import (
     trip,
     trip_and_wait,
 )
-from redis import Redis
-
 from sharedbreaker import CircuitBreaker, Outcome, SettingsError
 
 FIRST: dict[str, Callable[[CircuitBreaker, Redis], object]] = {

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from circuit_in_redis import CircuitInRedis, new_breaker, succeed, trip_and_wait
 from redis import Redis
 
+from circuit_in_redis import CircuitInRedis, new_breaker, succeed, trip_and_wait
 from sharedbreaker import CircuitBreaker
 
 ACTS: list[Callable[..., None]] = [

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
+from redis import Redis
+
 from circuit_in_redis import (
     OPEN_MS,
     CircuitInRedis,
@@ -16,7 +18,6 @@ from circuit_in_redis import (
     trip,
     trip_and_wait,
 )
-from redis import Redis
 
 PROMISED = {
     "name",

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from redis import Redis
+
 from circuit_in_redis import (
     OUTCOME_TALLIES,
     BadRequestError,
@@ -22,8 +24,6 @@ from circuit_in_redis import (
     succeed,
     trip,
 )
-from redis import Redis
-
 from sharedbreaker import CircuitBreaker, CircuitBreakerError
 
 

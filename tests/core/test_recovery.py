@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from redis import Redis
+
 from circuit_in_redis import (
     OPEN_MS,
     CircuitInRedis,
@@ -11,7 +13,6 @@ from circuit_in_redis import (
     succeed,
     trip_and_wait,
 )
-from redis import Redis
 
 
 def test_first_call_after_open_until_is_the_first_probe(redis: Redis) -> None:

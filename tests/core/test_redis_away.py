@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from redis import Redis
+
 from circuit_in_redis import (
     BadRequestError,
     CircuitInRedis,
@@ -17,8 +19,6 @@ from circuit_in_redis import (
     succeed,
     work,
 )
-from redis import Redis
-
 from sharedbreaker import CircuitBreaker, Outcome, StoreError, circuit_breaker
 from sharedbreaker.demo.redis_server import RedisServer, free_port
 

@@ -7,6 +7,8 @@ import gc
 import weakref
 
 import pytest
+from redis import Redis
+
 from circuit_in_redis import (
     LEASE_MS,
     OPEN_MS,
@@ -18,8 +20,6 @@ from circuit_in_redis import (
     trip,
     trip_and_wait,
 )
-from redis import Redis
-
 from sharedbreaker import CircuitBreakerError, CircuitState
 
 

@@ -7,9 +7,9 @@ import traceback
 from collections.abc import Callable, Iterator
 
 import pytest
-from circuit_in_redis import new_breaker, succeed
 from redis import Redis
 
+from circuit_in_redis import new_breaker, succeed
 from sharedbreaker import CircuitBreaker, SettingsError, SharedBreakerError
 from sharedbreaker.demo.redis_server import RedisServer, free_port
 

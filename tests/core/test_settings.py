@@ -7,9 +7,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from circuit_in_redis import CircuitInRedis, new_breaker, succeed
 from redis import Redis
 
+from circuit_in_redis import CircuitInRedis, new_breaker, succeed
 from sharedbreaker import CircuitBreaker, Outcome, SettingsError, SharedBreakerError
 
 COUNTS = ["failure_threshold", "success_threshold", "half_open_max_calls"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from redis import Redis
+
 from circuit_in_redis import (
     OPEN_MS,
     CircuitInRedis,
@@ -12,8 +14,6 @@ from circuit_in_redis import (
     succeed,
     trip,
 )
-from redis import Redis
-
 from sharedbreaker import CircuitState
 
 

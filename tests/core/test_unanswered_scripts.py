@@ -6,6 +6,9 @@ import contextlib
 from collections.abc import Callable, Iterator
 
 import pytest
+from cutting_proxy import CuttingProxy
+from redis import Redis
+
 from circuit_in_redis import (
     CircuitInRedis,
     be_ignored,
@@ -15,9 +18,6 @@ from circuit_in_redis import (
     trip,
     trip_and_wait,
 )
-from cutting_proxy import CuttingProxy
-from redis import Redis
-
 from sharedbreaker import CircuitBreaker, CircuitBreakerError
 from sharedbreaker.demo.redis_server import RedisServer
 

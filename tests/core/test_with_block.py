@@ -7,6 +7,8 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from redis import Redis
+
 from circuit_in_redis import (
     BadRequestError,
     CircuitInRedis,
@@ -19,8 +21,6 @@ from circuit_in_redis import (
     trip_and_wait,
     work,
 )
-from redis import Redis
-
 from sharedbreaker import CircuitBreakerError
 
 

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from circuit_in_redis import CircuitInRedis, ServiceDownError, new_breaker, trip
 from redis import Redis
 
+from circuit_in_redis import CircuitInRedis, ServiceDownError, new_breaker, trip
 from sharedbreaker import CircuitBreaker
 
 
