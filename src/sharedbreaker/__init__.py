@@ -5,10 +5,12 @@ from sharedbreaker.breaker import CircuitBreaker
 from sharedbreaker.circuit.admission import Admission
 from sharedbreaker.circuit.errors import (
     CircuitBreakerError,
+    NoSuchCircuitError,
     SettingsError,
     SharedBreakerError,
     StoreError,
 )
+from sharedbreaker.circuit.history import Event
 from sharedbreaker.circuit.outcome import Outcome
 from sharedbreaker.circuit.snapshot import Snapshot
 from sharedbreaker.circuit.state import CircuitMode, CircuitState
@@ -24,6 +26,7 @@ from sharedbreaker.google_ai import (
     initialize_circuit_breakers,
 )
 from sharedbreaker.store.announcer import TransitionNotice
+from sharedbreaker.operator import Operator
 
 __all__ = [
     "Admission",
@@ -32,6 +35,9 @@ __all__ = [
     "CircuitBreakerError",
     "CircuitMode",
     "CircuitState",
+    "Event",
+    "NoSuchCircuitError",
+    "Operator",
     "Outcome",
     "SettingsError",
     "SharedBreakerError",

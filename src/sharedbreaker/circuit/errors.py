@@ -55,5 +55,9 @@ class CircuitUnusableError(StoreError):
     """Redis answers, but not for this circuit: a key holds what no script wrote, or a script failed."""
 
 
+class NoSuchCircuitError(SharedBreakerError, LookupError):
+    """There is no circuit of that name in that Redis. Says where it was looked for."""
+
+
 class SettingsError(SharedBreakerError, ValueError):
     """A setting makes no sense. Says which one, the value, and what is allowed."""

@@ -1,0 +1,93 @@
+"""An operator's hand on a circuit of other processes: by its name, and without their code or settings."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sharedbreaker.circuit.control import Act
+from sharedbreaker.circuit.errors import SettingsError
+from sharedbreaker.circuit.history import Event
+from sharedbreaker.circuit.name import check_name
+from sharedbreaker.circuit.settings import seconds_in
+from sharedbreaker.circuit.snapshot import Snapshot
+from sharedbreaker.store.existing_circuit import ExistingCircuit
+from sharedbreaker.store.keys import DEFAULT_PREFIX, keys_of
+from sharedbreaker.store.link import RedisLike, link_to
+from sharedbreaker.store.steps import walk
+
+MOST_EVENTS = 1000
+_RETRY_INTERVAL = 1.0
+
+
+class Operator:
+    """Looks at one circuit and takes it in hand, and never makes or configures one. Making one does no I/O.
+
+    Every method asks Redis once, and raises NoSuchCircuitError where there is no such circuit, and StoreError
+    where Redis cannot be asked.
+
+    Args:
+        name: the circuit's name.
+        redis: a client or URL, as ``CircuitBreaker`` takes it.
+        prefix: what the keys in Redis begin with. Default ``sharedbreaker``.
+        timeout: seconds that an act or a look may take altogether. Default 1.
+
+    Raises:
+        SettingsError: a ValueError, for a name, prefix, URL or timeout that makes no sense.
+
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        redis: RedisLike = None,
+        prefix: str = DEFAULT_PREFIX,
+        timeout: float | timedelta = 1.0,
+    ) -> None:
+        self.name = check_name("name", name)
+        self._link = link_to(redis, seconds_in("timeout", timeout), _RETRY_INTERVAL)
+        self._circuit = ExistingCircuit(self._link, name, keys_of(name, prefix))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(name={self.name!r})"
+
+    def force_open(
+        self,
+        reason: str | None = None,
+        seconds: float | timedelta | None = None,
+        *,
+        who: str | None = None,
+    ) -> None:
+        """Hold the circuit open for the whole fleet, for ``seconds`` or until ``force_close``.
+
+        ``who`` asked, at most 128 characters; by default this host and process. ``reason`` is at most 500.
+        Raises SettingsError for more, and for seconds that make no sense.
+        """
+        self._act(Act.FORCE_OPEN, who, reason, seconds)
+
+    def force_close(self, reason: str | None = None, *, who: str | None = None) -> None:
+        """Close the circuit, clear the counts that decide, and let the state machine decide again."""
+        self._act(Act.FORCE_CLOSE, who, reason)
+
+    def disable(self, reason: str | None = None, *, who: str | None = None) -> None:
+        """Close the circuit and keep it closed whatever fails, until ``enable``. Calls are tallied."""
+        self._act(Act.DISABLE, who, reason)
+
+    def enable(self, reason: str | None = None, *, who: str | None = None) -> None:
+        """End ``disable``. Changes nothing on a circuit that is not disabled."""
+        self._act(Act.ENABLE, who, reason)
+
+    def snapshot(self) -> Snapshot:
+        """Return the circuit at one instant, by one atomic read."""
+        return walk(self._circuit.snapshot(), self._link)
+
+    def history(self, most: int = 100) -> tuple[Event, ...]:
+        """Return its latest events, newest first: at most ``most``, 1 to 1000, which is all that is kept."""
+        if isinstance(most, bool) or not isinstance(most, int) or not 1 <= most <= MOST_EVENTS:
+            raise SettingsError(f"most must be a whole number from 1 to {MOST_EVENTS}, not {most!r}")
+        return walk(self._circuit.history(most), self._link)
+
+    def _act(
+        self, act: Act, who: str | None, reason: str | None, seconds: float | timedelta | None = None
+    ) -> None:
+        walk(self._circuit.control(act, who, reason, seconds), self._link)
