@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sharedbreaker.circuit.settings import Settings
+from sharedbreaker.circuit.snapshot import Snapshot
 from sharedbreaker.store.link import RedisLike
 from sharedbreaker.store.switch_over import SwitchOverStore
 
@@ -47,3 +48,7 @@ class DescribedBreaker:
     def unwritten_calls(self) -> int:
         """Calls of this process that Redis has not been told of yet. Does no I/O."""
         return self._store.here()[1]
+
+    def snapshot_alone(self) -> Snapshot:
+        """Return the circuit as this process alone would decide on it. Does no I/O."""
+        return self._store.snapshot_alone()

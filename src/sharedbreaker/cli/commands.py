@@ -6,6 +6,7 @@ import click
 
 from sharedbreaker.cli.demo import demo
 from sharedbreaker.cli.exporter import exporter
+from sharedbreaker.cli.serve import serve
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -16,3 +17,4 @@ def sharedbreaker() -> None:
 
 sharedbreaker.add_command(demo)
 sharedbreaker.add_command(exporter)
+sharedbreaker.add_command(serve)

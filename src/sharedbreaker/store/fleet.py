@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError
 
 from sharedbreaker.circuit.errors import SettingsError
+from sharedbreaker.circuit.history import Event, read_history
 from sharedbreaker.circuit.name import check_name
 from sharedbreaker.circuit.reading import text
 from sharedbreaker.circuit.settings import Settings
@@ -101,6 +103,20 @@ class Fleet:
         return FleetView(
             tuple(circuit for circuit in circuits if circuit is not None), notes.is_up, notes.troubles
         )
+
+    def histories(self, names: Sequence[str], most: int) -> dict[str, tuple[Event, ...]]:
+        """Return the latest events of each circuit, newest first, by one round trip; never raise.
+
+        A circuit whose events cannot be read is left out.
+        """
+        keys = [keys_of(name, self._prefix).events for name in names]
+        questions = [Question(key, ("XREVRANGE", key, "+", "-", "COUNT", most)) for key in keys]
+        answers = self._ask(questions, self._link.deadline())
+        histories = {}
+        for name, answer in zip(names, answers, strict=True):
+            with suppress(ValueError, TypeError):
+                histories[name] = read_history(answer)
+        return histories
 
     def _snapshot_of(self, name: str, *, whole: bool = False) -> Question:
         lua = script("snapshot")
