@@ -110,6 +110,7 @@ def main() -> None:
                     page.locator(".circuit").nth(3).wait_for()
                     _call(CircuitBreaker(name="google_ai_text_generation", redis=redis), 9)
                     expect(page.locator("[data-name=google_ai_text_generation] dd").first).to_have_text("100 %")
+                    page.locator("[data-name=google_ai_text_generation] summary").click()
                     page.screenshot(path=IMAGES / f"{name}.png", full_page=name != "web-phone")
                     if name == "web-light":
                         page.get_by_role("button", name="Disable google_ai_vision").click()

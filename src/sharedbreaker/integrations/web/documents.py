@@ -79,7 +79,7 @@ def why_of(circuit: Snapshot, events: Sequence[Event]) -> str:
     # What opened it is what an operator asks for, also while it is being tried again.
     opening = next((event for event in events if event.is_transition and event.after == "open"), None)
     if opening is not None:
-        return says(opening)
+        return f"{says(opening)}; seen by {opening.who}" if opening.who else says(opening)
     failure = circuit.fields.get("last_failure_type", "")
     return f"The last failure was {failure}" if failure else ""
 

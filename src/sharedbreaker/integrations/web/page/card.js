@@ -3,7 +3,7 @@
 import { drawing, element, mark, say, show } from "./elements.js";
 import { ratesOf } from "./rates.js";
 import { drawStrip, newStrip } from "./strip.js";
-import { STATES, clock, lookOf, percent, sinceOf, stateOf, untilOf } from "./words.js";
+import { STATES, clock, lookOf, number, percent, sinceOf, stateOf, untilOf } from "./words.js";
 
 // A state has a shape too, for whoever does not see its colour.
 const SHAPES = {
@@ -13,9 +13,10 @@ const SHAPES = {
   disabled: "M3 8h10",
 };
 const FIGURES = [
-  ["success", "Success, last minute"],
+  ["success", "Success, 1 min"],
   ["calls", "Calls a second"],
-  ["all", "Success, all time"],
+  ["all", "Success, total"],
+  ["rejected", "Rejected, total"],
   ["failures", "Failures in a row"],
   ["flight", "Calls in flight"],
   ["probes", "Probes in flight"],
@@ -92,10 +93,11 @@ export class Card {
     const rates = ratesOf(circuit.name);
     const rate = rates.callsPerSecond;
     say(this.figures.success, percent(rates.successPercent));
-    say(this.figures.calls, rate === null ? "–" : rate.toFixed(rate < 10 ? 1 : 0));
+    say(this.figures.calls, rate === null ? "–" : number(rate));
     say(this.figures.all, percent(circuit.success_rate_percent));
     say(this.figures.failures, `${circuit.current_failure_count} of ${circuit.failure_threshold}`);
-    say(this.figures.flight, String(circuit.calls_in_flight));
+    say(this.figures.rejected, number(circuit.rejected_calls));
+    say(this.figures.flight, number(circuit.calls_in_flight));
     say(this.figures.probes, `${circuit.probes_in_flight} of ${circuit.settings.half_open_max_calls}`);
   }
 

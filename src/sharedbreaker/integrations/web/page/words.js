@@ -33,7 +33,7 @@ export function untilOf(circuit, now) {
   if (!circuit.open_until) return held ? "until somebody closes it" : "";
   const left = circuit.open_until - now;
   if (left <= 0) return "the next call is a probe";
-  return `${held ? "held for" : "first probe in"} ${duration(Math.ceil(left))}`;
+  return held ? `held for another ${duration(Math.ceil(left))}` : `first probe in ${duration(Math.ceil(left))}`;
 }
 
 export function clock(seconds, withDate) {
@@ -47,12 +47,18 @@ export function percent(value) {
   return `${value >= 99.95 || value === 0 ? Math.round(value) : value.toFixed(1)} %`;
 }
 
+export function number(value) {
+  return value.toLocaleString("en", { maximumFractionDigits: value < 10 ? 1 : 0 });
+}
+
 export function summaryOf(circuits) {
-  const named = { open: "open", half_open: "half-open" };
-  for (const state of ["open", "half_open"]) {
-    const count = circuits.filter((circuit) => circuit.state === state).length;
-    if (count) return { state, text: `${count} of ${circuits.length} ${named[state]}` };
-  }
   if (!circuits.length) return { state: "closed", text: "No circuits" };
+  const count = (state) => circuits.filter((circuit) => circuit.state === state).length;
+  const [open, halfOpen] = [count("open"), count("half_open")];
+  if (open) {
+    const also = halfOpen ? `, ${halfOpen} half-open` : "";
+    return { state: "open", text: `${open} of ${circuits.length} open${also}` };
+  }
+  if (halfOpen) return { state: "half_open", text: `${halfOpen} of ${circuits.length} half-open` };
   return { state: "closed", text: circuits.length === 1 ? "The circuit is closed" : `All ${circuits.length} closed` };
 }
