@@ -74,12 +74,21 @@ export class Card {
     show(this.why, circuit.why !== "");
     this.updateFigures(circuit);
     this.updateHistory(circuit.events);
+    this.updateActs(circuit, canAct);
+    this.tick(now);
+  }
+
+  updateActs(circuit, canAct) {
+    const focused = document.activeElement;
     show(this.actsRow, canAct);
     show(this.acts.force_open, circuit.mode !== "held_open");
     show(this.acts.force_close, circuit.mode === "held_open" || circuit.state !== "closed");
     show(this.acts.disable, circuit.mode !== "disabled");
     show(this.acts.enable, circuit.mode === "disabled");
-    this.tick(now);
+    // Whoever has just used a button that is no longer there stands at the next one, and not nowhere.
+    if (focused?.hidden && this.actsRow.contains(focused)) {
+      Object.values(this.acts).find((button) => !button.hidden)?.focus();
+    }
   }
 
   // Only the time has moved on.
