@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +29,9 @@ def _raise() -> None:
 def _call(breaker: CircuitBreaker, succeeded: int, failed: int = 0, rejected: int = 0) -> None:
     for _ in range(succeeded):
         breaker.call(lambda: None)
-    for _ in range(failed):
-        try:
+    for _ in range(failed + rejected):
+        with suppress(ServiceUnavailable, CircuitBreakerError):
             breaker.call(_raise)
-        except ServiceUnavailable:
-            pass
-    for _ in range(rejected):
-        try:
-            breaker.call(lambda: None)
-        except CircuitBreakerError:
-            pass
 
 
 def shift(redis: Redis, name: str, minutes: float) -> None:
@@ -109,7 +103,9 @@ def main() -> None:
                 with page_on(browser, address, width=width, height=height, dark=dark, scale=1.5) as page:
                     page.locator(".circuit").nth(3).wait_for()
                     _call(CircuitBreaker(name="google_ai_text_generation", redis=redis), 9)
-                    expect(page.locator("[data-name=google_ai_text_generation] dd").first).to_have_text("100 %")
+                    expect(page.locator("[data-name=google_ai_text_generation] dd").first).to_have_text(
+                        "100 %"
+                    )
                     page.locator("[data-name=google_ai_text_generation] summary").click()
                     page.screenshot(path=IMAGES / f"{name}.png", full_page=name != "web-phone")
                     if name == "web-light":

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 import pytest
-from conftest import Serve
 from prometheus_client.parser import text_string_to_metric_families
 from redis import Redis
+from web_fixtures import Serve
+from web_fixtures import serve as serve
 from web_servers import Client
 
 from guarded_calls import ServiceDownError, fail, service_down, succeed

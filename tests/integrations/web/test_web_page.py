@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from typing import cast
 
 import pytest
-from conftest import Serve
 from playwright.sync_api import Browser, Locator, Page, expect
 from redis import Redis
 from served_page import page_on, served
+from web_fixtures import Serve
+from web_fixtures import browser as browser
+from web_fixtures import serve as serve
 from web_servers import TOKEN
 
 from guarded_calls import fail, succeed
@@ -18,6 +20,16 @@ from sharedbreaker import CircuitBreaker
 from sharedbreaker.demo.redis_server import RedisServer
 from sharedbreaker.integrations.web import BreakerSite
 
+TEXTS_AND_COLOURS = """() => {
+  const clear = "rgba(0, 0, 0, 0)";
+  const says = (element) => [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
+  const ground = (element) => getComputedStyle(element).backgroundColor;
+  return [...document.querySelectorAll("body *")].filter((e) => e.checkVisibility() && says(e)).map((e) => {
+    let behind = e;
+    while (ground(behind) === clear) behind = behind.parentElement;
+    return [e.textContent, getComputedStyle(e).color, ground(behind)];
+  });
+}"""
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>\"'&amp;${7*7}"
 
 
@@ -59,7 +71,9 @@ def test_states_change_on_the_screen_as_they_change_in_redis(
         expect(card(page).locator(".why")).to_contain_text(
             re.compile(r"2 failures in a row, the last a ServiceDownError; seen by \S+:\d+")
         )
-        expect(card(page).locator(".until")).to_have_text(re.compile(r"first probe in \d+ s|first probe in 1 min 0 s"))
+        expect(card(page).locator(".until")).to_have_text(
+            re.compile(r"first probe in \d+ s|first probe in 1 min 0 s")
+        )
         expect(page).to_have_title("1 of 1 open · Circuit breakers")
         expect(page.locator("#announcer")).to_contain_text("orders is now open: 2 failures in a row")
         hold_over(redis)
@@ -190,10 +204,8 @@ def test_without_a_token_the_page_is_read_only(
         expect(page.get_by_role("button")).to_have_count(0)
 
 
-def test_everything_can_be_done_by_keyboard(
-    browser: Browser, address: str, breaker: CircuitBreaker
-) -> None:
-    """Tab goes through the page in the order of reading; an act is done, or left by Escape, with keys alone."""
+def test_everything_can_be_done_by_keyboard(browser: Browser, address: str, breaker: CircuitBreaker) -> None:
+    """Tab goes through the page as it is read; an act is done, or left by Escape, with keys alone."""
     with page_on(browser, address) as page:
         expect(state(page)).to_have_text("Closed")
         focus = page.locator(":focus")
@@ -245,15 +257,7 @@ def test_every_text_can_be_read_in_light_and_dark(
         assert (luminance(ground) < 0.2) == dark
         found = cast(
             "list[tuple[str, str, str]]",
-            page.evaluate(
-                """() => [...document.querySelectorAll("body *")]
-                  .filter(e => e.checkVisibility() && [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()))
-                  .map(e => {
-                    let behind = e;
-                    while (getComputedStyle(behind).backgroundColor === "rgba(0, 0, 0, 0)") behind = behind.parentElement;
-                    return [e.textContent, getComputedStyle(e).color, getComputedStyle(behind).backgroundColor];
-                  })"""
-            ),
+            page.evaluate(TEXTS_AND_COLOURS),
         )
         assert len(found) > 60
         faint = [(text, ink, behind) for text, ink, behind in found if contrast(ink, behind) < 4.5]
@@ -278,7 +282,7 @@ def test_it_fits_a_phone(browser: Browser, address: str, breaker: CircuitBreaker
 
 
 def test_what_a_screen_reader_is_told(browser: Browser, address: str, breaker: CircuitBreaker) -> None:
-    """Each circuit is an article with its name, landmarks are there, and what counts down is not announced."""
+    """Each circuit is an article with its name, and what counts down is not announced."""
     with page_on(browser, address) as page:
         expect(state(page)).to_have_text("Closed")
         expect(page.get_by_role("article", name="orders")).to_have_count(1)
@@ -308,7 +312,9 @@ def test_redis_away_is_said_and_what_is_shown_is_dated(browser: Browser) -> None
             expect(page.locator("#circuits")).not_to_have_class(re.compile("stale"))
 
 
-def test_a_redis_without_circuits_is_no_error(browser: Browser, redis: Redis, redis_server: RedisServer) -> None:
+def test_a_redis_without_circuits_is_no_error(
+    browser: Browser, redis: Redis, redis_server: RedisServer
+) -> None:
     """Before the first call the page says that there is nothing yet, and then shows the first circuit."""
     with served(redis_server.url) as address, page_on(browser, address) as page:
         expect(page.locator("#nothing")).to_be_visible()

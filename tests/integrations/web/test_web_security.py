@@ -6,8 +6,9 @@ import json
 import logging
 
 import pytest
-from conftest import Serve
 from redis import Redis
+from web_fixtures import Serve
+from web_fixtures import serve as serve
 from web_servers import ACT, TOKEN, Client
 
 from guarded_calls import succeed
@@ -30,7 +31,7 @@ def acting_site(breaker: CircuitBreaker) -> BreakerSite:
 
 
 def test_who_has_the_token_holds_and_releases(breaker: CircuitBreaker, serve: Serve) -> None:
-    """With the token a circuit is held open, closed, disabled and enabled, with who and why, and not configured."""
+    """With the token a circuit is held open, closed, disabled and enabled, and never configured."""
     client = serve(acting_site(breaker))
     assert client.act(HOLD).status == 200
     metrics = breaker.get_metrics()
@@ -145,7 +146,9 @@ def test_the_pages_own_origin_may_act(breaker: CircuitBreaker, serve: Serve) -> 
     assert client.act(HOLD, Origin=f"http://127.0.0.1:{client.port}").status == 200
 
 
-@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""]
+)
 def test_what_a_form_can_send_is_no_act(breaker: CircuitBreaker, serve: Serve, kind: str) -> None:
     """Only application/json is an act, which no form of another site can send unasked."""
     assert serve(acting_site(breaker)).act(HOLD, Content_Type=kind).status == 415
@@ -230,7 +233,9 @@ def test_only_names_that_were_allowed_are_answered(breaker: CircuitBreaker) -> N
         assert (b"one" in answer.body) == (status == 200)
 
 
-@pytest.mark.parametrize("token", ["", "short", "x" * 513, "with a space in it all", "ümlaut-ümlaut-ümlaut", 16])
+@pytest.mark.parametrize(
+    "token", ["", "short", "x" * 513, "with a space in it all", "ümlaut-ümlaut-ümlaut", 16]
+)
 def test_a_token_that_is_no_good_is_refused_without_showing_it(token: str) -> None:
     """A token that is easily guessed, or that no header can carry, is refused when the site is made."""
     with pytest.raises(SettingsError, match="token must be") as caught:

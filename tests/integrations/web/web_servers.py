@@ -63,9 +63,7 @@ class Client:
 
     def act(self, document: Any, **headers: str) -> Answer:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return self.ask(
-            "POST", "/api/circuit-breakers/act", {**ACT, **named}, json.dumps(document).encode()
-        )
+        return self.ask("POST", "/api/circuit-breakers/act", {**ACT, **named}, json.dumps(document).encode())
 
 
 Call = Callable[[], Any]

@@ -17,7 +17,7 @@ Serve = Callable[..., Client]
 
 @pytest.fixture(params=list(SHELLS))
 def serve(request: pytest.FixtureRequest) -> Iterator[Serve]:
-    """A function that serves a site, and perhaps an endpoint of the app that calls a function, until the end."""
+    """A function that serves a site, and perhaps an endpoint that calls a function, until the end."""
     shell: Callable[[BreakerSite, Call], AbstractContextManager[Client]] = SHELLS[request.param]
     with ExitStack() as stack:
         yield lambda site, call=lambda: None: stack.enter_context(shell(site, call))
