@@ -13,7 +13,7 @@ STALENESS ?=
 SDKS := google-genai==1.75.0 google-genai google-generativeai==0.8.5 google-generativeai
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-oldest test-sdks docs faults bench lint format clean
+.PHONY: help demo test test-oldest test-sdks docs screenshots faults bench lint format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ test-sdks: $(SDKS:%=$(VENV)/.sdk-%) ## the integrations with each of Google's SD
 
 docs: $(VENV)/.test ## write the tables that the docs have from tests
 	$(BIN)/python tests/integrations/google/outcome_docs.py
+
+screenshots: $(VENV)/.test ## take the pictures of docs/web.md; needs Chromium and a font
+	$(BIN)/python tests/integrations/web/screenshots.py
 
 faults: $(VENV)/.test ## kill, freeze and cut everything for SECONDS=60, then compare books; SEED=7 repeats a run, STALENESS=0.1
 	$(BIN)/python tests/faults --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(if $(STALENESS),--staleness $(STALENESS))

@@ -25,8 +25,8 @@ from sharedbreaker.google_ai import (
     get_vision_api_breaker,
     initialize_circuit_breakers,
 )
-from sharedbreaker.store.announcer import TransitionNotice
 from sharedbreaker.operator import Operator
+from sharedbreaker.store.announcer import TransitionNotice
 
 __all__ = [
     "Admission",

@@ -10,6 +10,7 @@ from sharedbreaker.circuit.history import Event
 from sharedbreaker.circuit.name import check_name
 from sharedbreaker.circuit.settings import seconds_in
 from sharedbreaker.circuit.snapshot import Snapshot
+from sharedbreaker.store.announcer import Announcer
 from sharedbreaker.store.existing_circuit import ExistingCircuit
 from sharedbreaker.store.keys import DEFAULT_PREFIX, keys_of
 from sharedbreaker.store.link import RedisLike, link_to
@@ -47,6 +48,7 @@ class Operator:
         self.name = check_name("name", name)
         self._link = link_to(redis, seconds_in("timeout", timeout), _RETRY_INTERVAL)
         self._circuit = ExistingCircuit(self._link, name, keys_of(name, prefix))
+        self._announcer = Announcer(name)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(name={self.name!r})"
@@ -90,4 +92,5 @@ class Operator:
     def _act(
         self, act: Act, who: str | None, reason: str | None, seconds: float | timedelta | None = None
     ) -> None:
-        walk(self._circuit.control(act, who, reason, seconds), self._link)
+        reading = walk(self._circuit.control(act, who, reason, seconds), self._link)
+        self._announcer.announce(reading.transition)

@@ -69,6 +69,16 @@ def test_nothing_is_made_where_there_is_no_such_circuit(
     assert redis.keys() == []
 
 
+def test_a_transition_by_hand_is_told_once(redis: Redis, caplog: pytest.LogCaptureFixture) -> None:
+    """Opening by hand is logged by the process that did it; doing it again, which moves nothing, is not."""
+    succeed(new_breaker(redis))
+    operator = Operator(NAME, redis=redis)
+    with caplog.at_level("INFO", logger="sharedbreaker"):
+        operator.force_open()
+        operator.force_open()
+    assert caplog.messages == ["circuit 'orders': closed to open"]
+
+
 def test_history_is_newest_first_and_says_who_why_and_what_tripped_it(redis: Redis) -> None:
     """The history tells of declaration, opening by failures, and each manual act, the latest first."""
     breaker = new_breaker(redis, failure_threshold=1)

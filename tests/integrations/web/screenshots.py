@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from playwright.sync_api import expect
 from redis import Redis
@@ -38,7 +38,7 @@ def shift(redis: Redis, name: str, minutes: float) -> None:
     """Put everything that a circuit has lived through so far ``minutes`` into the past."""
     key = f"sharedbreaker:{{{name}}}"
     back = int(minutes * MINUTE_MS)
-    events: list[Any] = list(redis.xrange(f"{key}:events"))
+    events = cast("list[tuple[str, dict[Any, Any]]]", redis.xrange(f"{key}:events"))
     redis.delete(f"{key}:events")
     for place, (event_id, fields) in enumerate(events):
         moment = int(event_id.partition("-")[0]) - back
