@@ -100,14 +100,16 @@ def main() -> None:
                 ("web-dark", 1100, 900, True),
                 ("web-phone", 390, 844, True),
             ):
-                with page_on(browser, address, width=width, height=height, dark=dark, scale=1.5) as page:
+                is_phone = name == "web-phone"
+                scale = 1.5 if is_phone else 1
+                with page_on(browser, address, width=width, height=height, dark=dark, scale=scale) as page:
                     page.locator(".circuit").nth(3).wait_for()
                     _call(CircuitBreaker(name="google_ai_text_generation", redis=redis), 9)
-                    expect(page.locator("[data-name=google_ai_text_generation] dd").first).to_have_text(
-                        "100 %"
-                    )
-                    page.locator("[data-name=google_ai_text_generation] summary").click()
-                    page.screenshot(path=IMAGES / f"{name}.png", full_page=name != "web-phone")
+                    text = page.locator("[data-name=google_ai_text_generation]")
+                    expect(text.locator("dd").first).to_have_text("100 %")
+                    if not is_phone:
+                        text.locator("summary").click()
+                    page.screenshot(path=IMAGES / f"{name}.png", full_page=not is_phone)
                     if name == "web-light":
                         page.get_by_role("button", name="Disable google_ai_vision").click()
                         page.locator("#act-reason").fill("Google says it is over: let them through")

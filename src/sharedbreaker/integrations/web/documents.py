@@ -28,7 +28,7 @@ _WHY = {
     "force_close": "Closed by hand",
     "disable": "Disabled by hand",
     "enable": "Enabled by hand",
-    "declared": "A process brought other settings",
+    "declared": "Settings declared",
     "was_away": "A process came back from working without Redis",
 }
 

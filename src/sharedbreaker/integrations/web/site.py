@@ -156,7 +156,9 @@ class BreakerSite:
     def _live(self, _request: Request) -> Response:
         fleet = self._circuits.fleet()
         view = self._circuits.everything()
-        events = fleet.histories([circuit.name for circuit in view.circuits], EVENTS_SHOWN)
+        names = [circuit.name for circuit in view.circuits]
+        # A Redis that has just not answered is not waited for once more.
+        events = fleet.histories(names, EVENTS_SHOWN) if names else {}
         document = {
             "redis": {"is_up": view.is_up, "address": fleet.address, "troubles": dict(view.troubles)},
             "can_act": self._gate is not None,
