@@ -9,7 +9,8 @@ from typing import Any, cast
 
 from playwright.sync_api import expect
 from redis import Redis
-from served_page import TOKEN, chromium, page_on, served
+from served_page import chromium, page_on, served
+from web_servers import TOKEN
 
 from sharedbreaker import CircuitBreaker, CircuitBreakerError
 from sharedbreaker.demo.redis_server import RedisServer

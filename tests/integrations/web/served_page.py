@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, sync_playwright
 
 CHROMIUM_VARIABLE = "SHAREDBREAKER_CHROMIUM"
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -25,7 +25,6 @@ ARGUMENTS = (
     "--disable-dev-shm-usage",
     "--force-color-profile=srgb",
 )
-TOKEN = "correct-horse-battery"
 
 
 def find_chromium() -> str:
@@ -114,3 +113,11 @@ def page_on(
     # A refused act is told to the console by the browser itself, and so is a server that is gone.
     unexpected = [text for text in complaints if "the server responded with a status of 401" not in text]
     assert not unexpected, unexpected
+
+
+def card(page: Page, name: str = "orders") -> Locator:
+    return page.locator(f'[data-name="{name}"]')
+
+
+def state(page: Page, name: str = "orders") -> Locator:
+    return card(page, name).locator(".state")
