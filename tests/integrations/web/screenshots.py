@@ -110,6 +110,7 @@ def main() -> None:
                     expect(text.locator("dd").first).to_have_text("100 %")
                     if not is_phone:
                         text.locator("summary").click()
+                        expect(text.locator(".history li")).to_have_count(4)
                     page.screenshot(path=IMAGES / f"{name}.png", full_page=not is_phone)
                     if name == "web-light":
                         page.get_by_role("button", name="Disable google_ai_vision").click()

@@ -89,6 +89,23 @@ def test_rates_are_those_since_the_page_was_opened(
         expect(figures.nth(4)).to_have_text("1 of 2")
 
 
+def test_an_open_history_is_whole_and_goes_on(
+    browser: Browser, address: str, breaker: CircuitBreaker
+) -> None:
+    """A history that somebody reads has more than the latest events, and new ones appear in it."""
+    for number in range(20):
+        breaker.force_close(f"try {number}")
+    with page_on(browser, address) as page:
+        lines = card(page).locator(".history li")
+        expect(lines).to_have_count(0)
+        card(page).locator("summary").click()
+        expect(lines).to_have_count(21)
+        expect(lines.first).to_contain_text("Closed by hand: try 19")
+        breaker.force_open("now")
+        expect(lines.first).to_contain_text("Held open by hand: now")
+        expect(lines).to_have_count(22)
+
+
 def test_a_new_circuit_appears_and_a_forgotten_one_goes(
     browser: Browser, address: str, breaker: CircuitBreaker, redis: Redis
 ) -> None:

@@ -38,7 +38,7 @@ ASSETS = {
         for name in names
     },
 }  # fmt: skip
-EVENTS_SHOWN = 40
+EVENTS_SHOWN = 12
 MOST_EVENTS = 1000
 _Answer = Callable[[Request], Response]
 

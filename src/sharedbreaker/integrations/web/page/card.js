@@ -43,7 +43,8 @@ export class Card {
     this.begin = element("span");
     this.figures = Object.fromEntries(FIGURES.map(([key]) => [key, element("dd")]));
     this.history = element("ol", { class: "history", tabindex: "0", "aria-label": `History of ${name}` });
-    this.historyTitle = element("summary");
+    this.details = element("details", {}, element("summary", {}, "History"), this.history);
+    this.details.addEventListener("toggle", () => this.details.open && this.loadHistory());
     this.acts = Object.fromEntries(ACTS.map(([key, label]) => [key, this.button(key, label, act)]));
     this.actsRow = element("div", { class: "acts", role: "group", "aria-label": `Acts on ${name}` }, ...Object.values(this.acts));
     this.root = element(
@@ -54,7 +55,7 @@ export class Card {
       this.strip,
       element("div", { class: "scale", "aria-hidden": "true" }, this.begin, element("span", {}, "now")),
       element("dl", { class: "figures" }, ...FIGURES.map(([key, label]) => element("div", {}, element("dt", {}, label), this.figures[key]))),
-      element("div", { class: "foot" }, element("details", {}, this.historyTitle, this.history), this.actsRow),
+      element("div", { class: "foot" }, this.details, this.actsRow),
     );
   }
 
@@ -75,6 +76,7 @@ export class Card {
     this.updateFigures(circuit);
     this.updateHistory(circuit.events);
     this.updateActs(circuit, canAct);
+    drawStrip(this.strip, this.begin, circuit, now);
     this.tick(now);
   }
 
@@ -95,7 +97,6 @@ export class Card {
   tick(now) {
     say(this.since, sinceOf(this.circuit, now));
     say(this.until, untilOf(this.circuit, now));
-    drawStrip(this.strip, this.begin, this.circuit, now);
   }
 
   updateFigures(circuit) {
@@ -110,11 +111,22 @@ export class Card {
     say(this.figures.probes, `${circuit.probes_in_flight} of ${circuit.settings.half_open_max_calls}`);
   }
 
+  // What every look brings are the latest events; all of them are asked for where somebody reads them.
   updateHistory(events) {
     const newest = events[0]?.id ?? "";
     if (this.newest === newest) return;
     this.newest = newest;
-    say(this.historyTitle, events.length ? `History (${events.length})` : "No history yet");
+    if (this.details.open) this.loadHistory();
+  }
+
+  async loadHistory() {
+    let events = this.circuit.events;
+    try {
+      const response = await fetch(`../api/circuit-breakers/history?name=${encodeURIComponent(this.name)}&most=200`);
+      if (response.ok) events = (await response.json()).events;
+    } catch {
+      // The latest ones are at hand.
+    }
     this.history.replaceChildren(...events.map(lineOf));
   }
 }

@@ -1,4 +1,4 @@
-// The page: asks once a second, and writes on the screen what differs.
+// The page: asks about once a second, and writes on the screen what differs.
 
 import { Card } from "./card.js";
 import { ActDialog } from "./dialog.js";
@@ -8,6 +8,7 @@ import { clock, stateOf, summaryOf } from "./words.js";
 
 const LIVE = "../api/circuit-breakers/live";
 const ASK_MS = 1000;
+const ASK_MS_EACH = 20;
 const ASK_HIDDEN_MS = 15000;
 const ANSWER_MS = 5000;
 const SEVERITY = { open: 0, half_open: 1, closed: 2 };
@@ -38,9 +39,12 @@ async function ask() {
     if (asking === mine) lost("This page's server does not answer.");
   } finally {
     clearTimeout(limit);
-    if (asking === mine) timer = setTimeout(ask, document.hidden ? ASK_HIDDEN_MS : ASK_MS);
+    if (asking === mine) timer = setTimeout(ask, document.hidden ? ASK_HIDDEN_MS : pace());
   }
 }
+
+// A very large fleet is asked less often.
+const pace = () => Math.max(ASK_MS, cards.size * ASK_MS_EACH);
 
 function update(seen) {
   if (!seen.redis.is_up && !seen.circuits.length) {
