@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
@@ -22,9 +23,11 @@ from sharedbreaker import (
     get_all_metrics,
     get_vision_api_breaker,
     initialize_circuit_breakers,
+    observation,
 )
 from sharedbreaker.demo.redis_server import RedisServer
-from sharedbreaker.integrations.web import BreakerSite, rejection_response, retry_after_seconds
+from sharedbreaker.integrations.prometheus import register_circuit_breakers, unregister_circuit_breakers
+from sharedbreaker.integrations.web import BreakerSite, Request, rejection_response, retry_after_seconds
 
 
 @pytest.fixture
@@ -122,6 +125,30 @@ def test_metrics_is_one_valid_exposition(
     assert families["circuit_breaker_redis_up"].samples[0].value == 1
     calls = {sample.labels["result"]: sample.value for sample in families["circuit_breaker_calls"].samples}
     assert calls["success"] == 1
+
+
+def test_nothing_is_timed_before_somebody_scrapes(redis: Redis) -> None:
+    """Making a site costs the app's calls nothing: they are observed from the first scrape on."""
+    gc.collect()  # collectors of other tests are observers too
+    before = len(observation.redis_observers)
+    breaker = CircuitBreaker(name="one", redis=redis)
+    site = BreakerSite([breaker])
+    site.answer(Request("GET", "/api/health"))
+    assert len(observation.redis_observers) == before
+    site.answer(Request("GET", "/metrics"))
+    assert len(observation.redis_observers) == before + 1
+
+
+def test_metrics_of_an_app_that_registered_its_circuits(redis: Redis, serve: Serve) -> None:
+    """Where the app registered its circuits itself, /metrics has its other metrics as well."""
+    breaker = CircuitBreaker(name="one", redis=redis)
+    register_circuit_breakers([breaker])
+    try:
+        body = serve(BreakerSite([breaker])).get("/metrics?name[]=python_info").body.decode()
+    finally:
+        unregister_circuit_breakers()
+    assert "python_info{" in body
+    assert "circuit_breaker_state" not in body
 
 
 def test_state_and_history_of_one_circuit(redis: Redis, serve: Serve) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import threading
 from collections.abc import Callable
 
 from sharedbreaker.circuit.exposition import exposition
@@ -55,11 +56,20 @@ def _with_library(
     )
 
     own = CollectorRegistry()
-    register_circuit_breakers(breakers, registry=own, redis=redis, prefix=prefix, timeout=timeout)
+    lock = threading.Lock()
+
+    def registry_to_show() -> CollectorRegistry:
+        # An app that registered its circuits itself wants them beside its other metrics.
+        if registered_in(REGISTRY) is not None:
+            return REGISTRY
+        # Not before somebody scrapes: from then on each question to Redis is timed.
+        with lock:
+            if registered_in(own) is None:
+                register_circuit_breakers(breakers, registry=own, redis=redis, prefix=prefix, timeout=timeout)
+        return own
 
     def page(request: Request) -> Response:
-        # An app that registered its circuits itself wants them beside its other metrics.
-        registry = own if registered_in(REGISTRY) is None else REGISTRY
+        registry = registry_to_show()
         body, content_type = metrics_page(
             request.header("accept"), names=request.asked("name[]"), registry=registry
         )

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Flask, request
-from flask import Response as FlaskResponse
+try:
+    from flask import Blueprint, Flask, request
+    from flask import Response as FlaskResponse
+except ModuleNotFoundError as error:
+    if error.name != "flask":
+        raise
+    raise ModuleNotFoundError(
+        "sharedbreaker.integrations.web.flask needs Flask, which is not installed: pip install flask",
+        name="flask",
+    ) from None
 
 from sharedbreaker.circuit.errors import CircuitBreakerError
 from sharedbreaker.integrations.web.acts import LARGEST_BODY
