@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import cast
 
 import pytest
-from circuit_in_redis import NAME, fail, new_breaker, succeed
 from redis import Redis
 
+from circuit_in_redis import NAME, fail, new_breaker, succeed
 from sharedbreaker import (
     CircuitBreakerError,
     CircuitState,
