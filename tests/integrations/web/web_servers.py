@@ -16,9 +16,11 @@ from fastapi import FastAPI
 from flask import Flask
 from werkzeug.serving import make_server
 
+from sharedbreaker.integrations.asgi import RejectionMiddleware
+from sharedbreaker.integrations.flask import RejectionResponses
 from sharedbreaker.integrations.web import TOKEN_HEADER, BreakerSite
-from sharedbreaker.integrations.web.asgi import BreakerApp, RejectionMiddleware
-from sharedbreaker.integrations.web.flask import answer_rejections, blueprint_of
+from sharedbreaker.integrations.web.asgi import BreakerApp
+from sharedbreaker.integrations.web.flask import blueprint_of
 
 TOKEN = "correct-horse-battery"
 MOUNTED = "/ops"
@@ -73,7 +75,7 @@ Call = Callable[[], Any]
 def behind_flask(site: BreakerSite, call: Call) -> Iterator[Client]:
     app = Flask("test")
     app.register_blueprint(blueprint_of(site), url_prefix=MOUNTED)
-    answer_rejections(app)
+    RejectionResponses(app)
     app.add_url_rule(f"{MOUNTED}/call", view_func=lambda: {"result": call()})
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever)

@@ -10,7 +10,6 @@ it alone. Flask is needed by ``flask`` only.
 """
 
 from sharedbreaker.integrations.web.messages import Request, Response
-from sharedbreaker.integrations.web.retry_after import rejection_response, retry_after_seconds
 from sharedbreaker.integrations.web.security import TOKEN_HEADER
 from sharedbreaker.integrations.web.site import BreakerSite
 
@@ -19,6 +18,4 @@ __all__ = [
     "BreakerSite",
     "Request",
     "Response",
-    "rejection_response",
-    "retry_after_seconds",
 ]

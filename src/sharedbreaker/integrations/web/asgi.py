@@ -6,17 +6,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from sharedbreaker.circuit.errors import CircuitBreakerError
 from sharedbreaker.integrations.web.acts import LARGEST_BODY
 from sharedbreaker.integrations.web.messages import Request, Response
-from sharedbreaker.integrations.web.retry_after import rejection_response
 from sharedbreaker.integrations.web.site import BreakerSite
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class BreakerApp:
@@ -39,32 +36,6 @@ class BreakerApp:
             if request is not None:
                 response = await asyncio.to_thread(self._site.answer, request)
                 await _send(response, send, without_body=scope["method"] == "HEAD")
-
-
-class RejectionMiddleware:
-    """Answers a call that a circuit rejected with 503 and Retry-After, wherever in ``app`` it was raised."""
-
-    def __init__(self, app: App) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand one request on, as ASGI calls it."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        has_begun = False
-
-        async def watched(message: Message) -> None:
-            nonlocal has_begun
-            has_begun = True
-            await send(message)
-
-        try:
-            await self._app(scope, receive, watched)
-        except CircuitBreakerError as rejection:
-            if has_begun:
-                raise
-            await _send(rejection_response(rejection), send, without_body=scope["method"] == "HEAD")
 
 
 async def _live(receive: Receive, send: Send) -> None:

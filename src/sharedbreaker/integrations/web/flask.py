@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 try:
-    from flask import Blueprint, Flask, request
+    from flask import Blueprint, request
     from flask import Response as FlaskResponse
 except ModuleNotFoundError as error:
     if error.name != "flask":
@@ -13,10 +13,8 @@ except ModuleNotFoundError as error:
         name="flask",
     ) from None
 
-from sharedbreaker.circuit.errors import CircuitBreakerError
 from sharedbreaker.integrations.web.acts import LARGEST_BODY
 from sharedbreaker.integrations.web.messages import Request, Response
-from sharedbreaker.integrations.web.retry_after import rejection_response
 from sharedbreaker.integrations.web.site import BreakerSite
 
 
@@ -42,15 +40,6 @@ def blueprint_of(site: BreakerSite | None = None, *, name: str = "circuit_breake
             strict_slashes=True,
         )
     return blueprint
-
-
-def answer_rejections(app: Flask) -> None:
-    """Have ``app`` answer a call that a circuit rejected with 503 and Retry-After, wherever it was raised."""
-
-    def answer(rejection: CircuitBreakerError) -> FlaskResponse:
-        return _flask_response(rejection_response(rejection))
-
-    app.register_error_handler(CircuitBreakerError, answer)
 
 
 def _request(route: str) -> Request:
