@@ -9,8 +9,8 @@
 -- ARGV[3..] settings   name, value, name, value, ...; whole numbers
 -- returns {verdict, unreadable field...}
 --         verdict: created | changed | same
--- upholds: one configuration is in force for the whole fleet, the last that was declared; declaring never touches
---          a state, a count or a tally that others share
+-- upholds: one configuration is in force for the whole fleet, the last that was declared, with what was tuned by hand
+--          in its place (see tune.lua); declaring never touches a state, a count or a tally that others share
 
 local who = ARGV[1]
 local schema = ARGV[2]
@@ -42,13 +42,32 @@ for slot = 3, #ARGV, 2 do
   settings[#settings + 1] = ARGV[slot + 1]
 end
 
+-- The least that a setting may be, where that is not 1.
+local LEAST = { idle_ttl_ms = 0, push = 0 }
+
+local kept = {}
+for slot, name in ipairs(names) do
+  kept[slot] = 'declared:' .. name
+end
 local in_force = redis.call('HMGET', circuit_key, unpack(names))
+local declared = redis.call('HMGET', circuit_key, unpack(kept))
 local changes = {}
 for slot, name in ipairs(names) do
-  if in_force[slot] ~= settings[slot] then
-    number_in(name, in_force[slot])
-    redis.call('HSET', circuit_key, name, settings[slot])
-    changes[#changes + 1] = name .. '=' .. settings[slot]
+  local number = number_in(name, in_force[slot], LEAST[name] or 1)
+  if declared[slot] and number then
+    if declared[slot] ~= settings[slot] then
+      redis.call('HSET', circuit_key, kept[slot], settings[slot])
+      changes[#changes + 1] = kept[slot] .. '=' .. settings[slot]
+    end
+  else
+    -- A value that nothing can be decided by ends its tuning.
+    if declared[slot] then
+      redis.call('HDEL', circuit_key, kept[slot])
+    end
+    if in_force[slot] ~= settings[slot] then
+      redis.call('HSET', circuit_key, name, settings[slot])
+      changes[#changes + 1] = name .. '=' .. settings[slot]
+    end
   end
 end
 

@@ -5,6 +5,7 @@ from sharedbreaker.breaker import CircuitBreaker
 from sharedbreaker.circuit.admission import Admission
 from sharedbreaker.circuit.errors import (
     CircuitBreakerError,
+    CircuitBusyError,
     NoSuchCircuitError,
     SettingsError,
     SharedBreakerError,
@@ -33,6 +34,7 @@ __all__ = [
     "AsyncCircuitBreaker",
     "CircuitBreaker",
     "CircuitBreakerError",
+    "CircuitBusyError",
     "CircuitMode",
     "CircuitState",
     "Event",

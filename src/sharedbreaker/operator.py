@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
 from sharedbreaker.circuit.control import Act
-from sharedbreaker.circuit.errors import SettingsError
+from sharedbreaker.circuit.errors import CircuitBusyError, SettingsError
 from sharedbreaker.circuit.history import Event
 from sharedbreaker.circuit.name import check_name
 from sharedbreaker.circuit.settings import seconds_in
 from sharedbreaker.circuit.snapshot import Snapshot
+from sharedbreaker.circuit.tuning import tuned_fields
 from sharedbreaker.store.announcer import Announcer
 from sharedbreaker.store.existing_circuit import ExistingCircuit
 from sharedbreaker.store.keys import DEFAULT_PREFIX, keys_of
@@ -78,6 +80,49 @@ class Operator:
     def enable(self, reason: str | None = None, *, who: str | None = None) -> None:
         """End ``disable``. Changes nothing on a circuit that is not disabled."""
         self._act(Act.ENABLE, who, reason)
+
+    def tune(
+        self,
+        settings: Mapping[str, float | None] | None = None,
+        *,
+        clear: Iterable[str] = (),
+        reason: str | None = None,
+        who: str | None = None,
+    ) -> bool:
+        """Change settings for the whole fleet at once, whatever processes declare, until they are cleared.
+
+        Args:
+            settings: new values by their names in ``CircuitBreaker``, times in seconds: failure_threshold,
+                timeout, success_threshold, half_open_max_calls, probe_timeout, lease_timeout, max_timeout.
+            clear: names of settings that are to be as the processes declare them again.
+            reason: why, at most 500 characters.
+            who: who asked, at most 128 characters; by default this host and process.
+
+        Returns:
+            Whether anything is otherwise than before.
+
+        Raises:
+            SettingsError: for what ``CircuitBreaker`` would refuse, beside what else is in force.
+
+        """
+        if isinstance(clear, str):
+            raise SettingsError(f"clear must be names of settings, not the text {clear!r}")
+        changes = tuned_fields(self.snapshot().fields, settings or {}, clear)
+        if not changes:
+            raise SettingsError("there is nothing to tune and nothing to clear")
+        return walk(self._circuit.tune(changes, who, reason), self._link).has_changed
+
+    def forget(self, *, force: bool = False) -> None:
+        """Remove the circuit with its tallies, history and tuned settings, and its name from the list.
+
+        The next call of a process declares its settings and starts anew, closed. Raises CircuitBusyError
+        while calls are in flight, unless ``force``: their reports then count for nothing.
+        """
+        reading = walk(self._circuit.remove(force=force), self._link)
+        if reading.is_busy:
+            raise CircuitBusyError(
+                f"circuit {self.name!r} was not forgotten: {reading.calls_in_flight} calls are in flight"
+            )
 
     def snapshot(self) -> Snapshot:
         """Return the circuit at one instant, by one atomic read."""

@@ -31,6 +31,18 @@ SETTINGS = st.builds(
     max_timeout=st.sampled_from([0.05, 0.3]),
 )
 RETRY_AFTER_MS = st.sampled_from([None, None, 50, 150, 1000])
+TUNINGS = st.fixed_dictionaries(
+    {},
+    optional={
+        "failure_threshold": st.sampled_from(["", "1", "2"]),
+        "success_threshold": st.sampled_from(["", "1", "2"]),
+        "half_open_max_calls": st.sampled_from(["", "1", "2"]),
+        "open_timeout_ms": st.sampled_from(["", "50", "100", "150"]),
+        "probe_timeout_ms": st.sampled_from(["", "50", "100"]),
+        "lease_timeout_ms": st.sampled_from(["", "50", "100"]),
+        "max_timeout_ms": st.sampled_from(["", "50", "1000"]),
+    },
+).filter(bool)
 COUNTS = st.fixed_dictionaries(
     {},
     optional={
@@ -59,6 +71,7 @@ STEPS = st.one_of(
         st.just("control"), st.sampled_from(list(Act)), st.one_of(st.none(), st.sampled_from([50, 400]))
     ),
     st.tuples(st.just("declare"), SETTINGS),
+    st.tuples(st.just("tune"), TUNINGS),
 )
 
 ADMIT = ("admit", "ann")
@@ -114,6 +127,8 @@ def play(both: TwoCircuits, history: list[tuple[Any, ...]]) -> set[str]:  # noqa
             both.control(details[0], "operator", details[1] if details[0] is Act.FORCE_OPEN else None)
         elif step == "declare":
             both.declare(details[0])
+        elif step == "tune":
+            both.tune(details[0], "operator")
         seen.add(both.circuit.state.value)
     return seen
 
@@ -176,6 +191,31 @@ def test_a_shorter_timeout_declared_while_open_shortens_the_opening(redis_of_rul
     admission = both.admit("ann")
     assert admission is not None
     assert admission.is_probe
+
+
+def test_what_is_tuned_stands_over_what_is_declared_until_it_is_cleared(redis_of_rules: Redis) -> None:
+    """A tuned threshold decides though another is declared; cleared, the last declaration is in force."""
+    both = TwoCircuits(redis_of_rules, Settings(failure_threshold=3))
+
+    play(both, [("tune", {"failure_threshold": "2"}), ("declare", Settings(failure_threshold=4)), FAIL, FAIL])
+    assert both.circuit.fields()["state"] == "open"
+
+    play(both, [("tune", {"failure_threshold": ""}), ("control", Act.FORCE_CLOSE, None), FAIL, FAIL, FAIL])
+    assert both.circuit.fields()["state"] == "closed"
+
+    play(both, [FAIL])
+    assert both.circuit.fields()["state"] == "open"
+
+
+def test_tuning_to_what_is_declared_holds_it(redis_of_rules: Redis) -> None:
+    """A setting that is tuned to its own value stays there when something else is declared."""
+    both = TwoCircuits(redis_of_rules, Settings(failure_threshold=2))
+
+    assert both.tune({"failure_threshold": "2"}, "operator").has_changed
+    assert not both.tune({"failure_threshold": "2"}, "operator").has_changed
+    both.declare(Settings(failure_threshold=5))
+
+    assert both.circuit.settings["failure_threshold"] == 2
 
 
 def test_shorter_leases_declared_later_end_before_older_ones(redis_of_rules: Redis) -> None:

@@ -14,6 +14,7 @@ from sharedbreaker.circuit.refresh import Batch, read_refresh, refresh_arguments
 from sharedbreaker.circuit.report import Report, read_report, report_arguments
 from sharedbreaker.circuit.rules import Circuit
 from sharedbreaker.circuit.settings import Settings
+from sharedbreaker.circuit.tuning import TuneReading, read_tune, tune_arguments
 from sharedbreaker.store.keys import keys_of
 from sharedbreaker.store.scripts import script
 
@@ -84,6 +85,15 @@ class TwoCircuits:
         self.circuit.declare(settings.fields())
         self._run("declare", ("somebody", "1", *_flat(settings.fields())))
         self.compare()
+
+    def tune(self, changes: Mapping[str, str], who: str) -> TuneReading:
+        mine = self.circuit.tune(self.now_us, changes, who, "a reason")
+        self._number += 1
+        arguments = tune_arguments(changes, who, "a reason", f"request{self._number}")
+        shared = read_tune(self._run("tune", arguments))
+        assert shared == mine
+        self.compare()
+        return shared
 
     def compare(self) -> None:
         """Compare the hash, the leases, the history and what a snapshot shows of both."""

@@ -59,5 +59,9 @@ class NoSuchCircuitError(SharedBreakerError, LookupError):
     """There is no circuit of that name in that Redis. Says where it was looked for."""
 
 
+class CircuitBusyError(SharedBreakerError):
+    """The circuit was not forgotten, because calls are in flight. Says how many."""
+
+
 class SettingsError(SharedBreakerError, ValueError):
     """A setting makes no sense. Says which one, the value, and what is allowed."""

@@ -23,6 +23,7 @@ from sharedbreaker.circuit.refresh import Batch, RefreshReading
 from sharedbreaker.circuit.report import Report, ReportReading
 from sharedbreaker.circuit.snapshot import Snapshot
 from sharedbreaker.circuit.state import TRANSITIONS, CircuitMode, CircuitState, Transition
+from sharedbreaker.circuit.tuning import DECLARED, TuneReading, declared_beside, tuned_beside
 
 EVENTS_KEPT = 1000
 PROBES_BUSY_RETRY_MS = 1000
@@ -58,7 +59,8 @@ class Circuit:
 
     def __init__(self, name: str, settings: Mapping[str, str], now_us: int) -> None:
         self.name = name
-        self.settings = {field: int(value) for field, value in settings.items()}
+        self.settings = _numbers_in(settings)
+        self.declared: dict[str, int] = {}
         self.state = CircuitState.CLOSED
         self.mode = CircuitMode.AUTOMATIC
         self.epoch = now_us
@@ -70,6 +72,7 @@ class Circuit:
         self.started_at = self.last_state_change = now_us // 1000
         self.last_failure: dict[str, str] = {}
         self.held: dict[str, str] = {}
+        self.tuned: dict[str, str] = {}
         self.tallies = dict.fromkeys((*CALL_TALLIES, "lost_calls", "late_results"), 0)
         self.tallies.update((transition.name, 0) for transition in TRANSITIONS)
         # Apart, because each kind lasts equally long and so ends in the order in which it began.
@@ -96,9 +99,23 @@ class Circuit:
             self.open_until = self.opened_at
 
     def declare(self, settings: Mapping[str, str]) -> None:
-        """Replace the settings in force, and nothing else."""
-        self.settings = {field: int(value) for field, value in settings.items()}
+        """Replace the settings in force but for those that are tuned, and nothing else."""
+        declaration = _numbers_in(settings)
+        self.settings, self.declared = declared_beside(self.settings, self.declared, declaration)
         self._leases_in_order = False
+
+    def tune(self, now_us: int, changes: Mapping[str, str], who: str, reason: str) -> TuneReading:
+        """Change settings by hand; '' clears one that is."""
+        before = self.settings, self.declared
+        self.settings, self.declared = tuned_beside(*before, changes)
+        if before == (self.settings, self.declared):
+            return TuneReading("same", ())
+        self.tuned = {}
+        if self.declared:
+            self.tuned = {"tuned_by": who, "tuned_reason": reason, "tuned_at": str(now_us // 1000)}
+        self._leases_in_order = False
+        self._record(self.state, "tune", who)
+        return TuneReading("changed", ())
 
     def admit(self, now_us: int, token: str, who: str) -> AdmissionReading:
         """Answer whether a call may run."""
@@ -240,11 +257,13 @@ class Circuit:
             "failure_count": str(self.failure_count),
             "success_count": str(self.success_count),
             **{field: str(value) for field, value in self.settings.items()},
+            **{DECLARED + field: str(value) for field, value in self.declared.items()},
             "started_at": str(self.started_at),
             "last_state_change": str(self.last_state_change),
             **{field: str(tally) for field, tally in self.tallies.items()},
             **self.last_failure,
             **self.held,
+            **self.tuned,
         }
         moments = {
             "opened_at": self.opened_at,
@@ -330,3 +349,7 @@ class Circuit:
                 if token in self.probes:
                     self.probes.remove(token)
             self.tallies["lost_calls"] += len(ended)
+
+
+def _numbers_in(settings: Mapping[str, str]) -> dict[str, int]:
+    return {field: int(value) for field, value in settings.items()}

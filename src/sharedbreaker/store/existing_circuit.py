@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from sharedbreaker.circuit.control import check_control
 from sharedbreaker.circuit.errors import CircuitUnusableError, NoSuchCircuitError
+from sharedbreaker.circuit.forgetting import ForgetReading, forget_arguments, read_forget
 from sharedbreaker.circuit.history import Event, read_history
 from sharedbreaker.circuit.settings import Settings
 from sharedbreaker.circuit.snapshot import SNAPSHOT_PARTS, Snapshot, read_snapshot
+from sharedbreaker.circuit.tuning import TuneReading, read_tune, tune_arguments
 from sharedbreaker.store.cluster_link import ClusterLink
 from sharedbreaker.store.keys import Keys
 from sharedbreaker.store.link import Link
+from sharedbreaker.store.process import this_process
 from sharedbreaker.store.redis_store import RedisStore
 from sharedbreaker.store.steps import Steps
 
@@ -55,6 +60,24 @@ class ExistingCircuit(RedisStore):
         if not events:
             yield from self.snapshot()
         return events
+
+    def tune(self, changes: Mapping[str, str], who: str | None, reason: str | None) -> Steps[TuneReading]:
+        """Change settings for the whole fleet until they are cleared, as ``tuned_fields`` has them."""
+        check_control(who, reason, None)
+        process = this_process()
+        arguments = tune_arguments(changes, who or process.who, reason, process.new_token())
+        return self._ask("tune", lambda: arguments, read_tune)
+
+    def remove(self, *, force: bool) -> Steps[ForgetReading]:
+        """Remove all keys of the circuit and its name from the list, unless it is busy and not ``force``."""
+        deadline = self._link.deadline()
+        arguments = forget_arguments(force=force)
+        reading = yield from self._run_twice("forget", lambda: arguments, read_forget, deadline)
+        if not reading.is_busy:
+            was_listed = yield from self._command(("SREM", self._keys.registry, self._name), deadline)
+            if reading.is_undeclared and not was_listed:
+                raise self._absent()
+        return reading
 
     def _declare(self, deadline: float) -> Steps[None]:  # noqa: ARG002 - what it stands for takes it
         raise self._absent()

@@ -11,7 +11,7 @@ from pathlib import Path
 FIRST = "keys_and_clock"
 SHARED = "circuit"
 PLACE_OF_SHARED = f"-- {SHARED}.lua\n"
-SCRIPTS = ("admit", "report", "control", "declare", "snapshot", "settle", "refresh")
+SCRIPTS = ("admit", "report", "control", "declare", "snapshot", "settle", "refresh", "tune", "forget")
 
 
 @dataclass(frozen=True)
