@@ -158,7 +158,13 @@ FAMILIES = (
     Family(
         "circuit_breaker_info",
         "gauge",
-        f"1, with the configuration in force as labels; times in milliseconds. {FLEET}",
-        lambda circuit: [({field: circuit.fields.get(field, "") for field in Settings().fields()}, 1)],
+        "1, with the configuration in force as labels; times in milliseconds; `tuned` names the settings "
+        f"that were changed by hand. {FLEET}",
+        lambda circuit: [(_configuration(circuit), 1)],
     ),
 )
+
+
+def _configuration(circuit: Snapshot) -> dict[str, str]:
+    settings = {field: circuit.fields.get(field, "") for field in Settings().fields()}
+    return {**settings, "tuned": " ".join(tuned.field for tuned in circuit.tuned)}

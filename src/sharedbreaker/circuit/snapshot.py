@@ -8,6 +8,7 @@ from typing import Any
 
 from sharedbreaker.circuit.settings import Settings
 from sharedbreaker.circuit.state import TRANSITION_NAMED, CircuitMode, CircuitState
+from sharedbreaker.circuit.tuning import Tuned, tuned_in
 
 SNAPSHOT_PARTS = 4
 
@@ -72,6 +73,11 @@ class Snapshot:
         """Tally of each transition."""
         return {name: self.count(name) for name in TRANSITION_NAMED}
 
+    @property
+    def tuned(self) -> tuple[Tuned, ...]:
+        """The settings that were tuned by hand, and what is declared in their place."""
+        return tuned_in(self.fields)
+
     def state_dict(self) -> dict[str, Any]:
         """Return what ``CircuitBreaker.get_state`` shows. Moments are Unix seconds or None."""
         return {
@@ -113,6 +119,9 @@ class Snapshot:
             "current_success_count": self.count("success_count"),
             "failure_threshold": self.count("failure_threshold"),
             "success_threshold": self.count("success_threshold"),
+            "tuned_settings": {
+                tuned.field: {"in_force": tuned.in_force, "declared": tuned.declared} for tuned in self.tuned
+            },
             "state_transitions": self.transitions,
             "last_state_change": self.seconds("last_state_change"),
             "last_failure_time": self.seconds("last_failure_time"),
