@@ -32,8 +32,9 @@ test-oldest: $(VENV)/.oldest ## the rules and the core on the oldest redis-py th
 test-sdks: $(SDKS:%=$(VENV)/.sdk-%) ## the integrations with each of Google's SDKs, the oldest supported and the newest, alone
 	@for sdk in $(SDKS); do echo "with $$sdk alone"; $(VENV)/sdk-$$sdk/bin/python -m pytest tests/integrations/google $(ARGS) || exit 1; done
 
-docs: $(VENV)/.test ## write the tables that the docs have from tests
+docs: $(VENV)/.test ## write the tables that the docs have from tests and from the code
 	$(BIN)/python tests/integrations/google/outcome_docs.py
+	$(BIN)/python tests/cli/cli_docs.py
 
 screenshots: $(VENV)/.test ## take the pictures of docs/web.md; needs Chromium and a font
 	$(BIN)/python tests/integrations/web/screenshots.py

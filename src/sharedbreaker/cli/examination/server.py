@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 import time
 from collections.abc import Callable, Iterator
 
-from redis.exceptions import ResponseError
+from redis.exceptions import NoPermissionError, ResponseError
 
 from sharedbreaker.cli.examination.finding import Finding, Verdict
 from sharedbreaker.cli.examination.patient import Patient, reason_in
@@ -49,11 +50,11 @@ _ADVICE = {
 
 def _latency(patient: Patient) -> Finding:
     # The first question connects, and says whether anybody is there.
-    patient.ask("PING")
+    _round_trip(patient)
     took = []
     for _ in range(LOOKS):
         started = time.perf_counter()
-        patient.ask("PING")
+        _round_trip(patient)
         took.append(time.perf_counter() - started)
     median, longest = statistics.median(took), max(took)
     what = (
@@ -69,6 +70,12 @@ def _latency(patient: Patient) -> Finding:
     if median >= SLOW_PART * USUAL_TIMEOUT or longest >= USUAL_TIMEOUT:
         return Finding("latency", Verdict.WARNING, what, advice)
     return Finding("latency", Verdict.OK, what)
+
+
+def _round_trip(patient: Patient) -> None:
+    # A breaker asks for the time as well; where that is denied, the denial comes as fast.
+    with contextlib.suppress(NoPermissionError):
+        patient.ask("TIME")
 
 
 def _version(patient: Patient) -> Finding:
