@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from redis import Redis
 from verbs import CommandLine, breaker_at, fail
+from verbs import command as command
 
 from sharedbreaker import CircuitBreaker, CircuitBreakerError
 
@@ -15,7 +16,7 @@ def orders(command: CommandLine) -> CircuitBreaker:
 
 
 def test_hold_and_let_go(command: CommandLine, orders: CircuitBreaker) -> None:
-    """hold-open rejects every process' calls until close, which says so, and the settings stay as declared."""
+    """hold-open rejects every process' calls until close, and the settings stay as declared."""
     ran = command("hold-open", "orders", "--reason", "their incident", "--who", "ann")
     assert (ran.exit_code, ran.out) == (0, "orders: held open, until: let go\n")
     with pytest.raises(CircuitBreakerError, match="held open"):
@@ -70,7 +71,7 @@ def test_who_asked_is_in_the_events(command: CommandLine, orders: CircuitBreaker
 def test_forget_removes_every_key_and_the_name(
     command: CommandLine, orders: CircuitBreaker, redis: Redis
 ) -> None:
-    """forget --yes leaves no key, and the next call of a process starts anew and is listed again."""
+    """No key is left by forget --yes, and the next call of a process starts anew and is listed again."""
     fail(orders, 7)
 
     ran = command("forget", "orders", "--yes")

@@ -9,6 +9,7 @@ import sys
 import pytest
 from redis import Redis
 from verbs import CommandLine, breaker_at, fail
+from verbs import command as command
 
 from sharedbreaker import Operator
 
@@ -111,7 +112,7 @@ def test_table_says_until_when_and_why(command: CommandLine) -> None:
 
 
 def test_show_has_everything_of_one_circuit(command: CommandLine, redis: Redis) -> None:
-    """`show` has state, figures, every setting and the latest events; as JSON what get_metrics has, and more."""
+    """`show` has state, figures, settings and the latest events; as JSON what get_metrics has, and more."""
     breaker = breaker_at(command.url, "orders", failure_threshold=2)
     fail(breaker, 2)
 

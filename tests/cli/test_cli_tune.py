@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from redis import Redis
 from verbs import CommandLine, breaker_at, fail
+from verbs import command as command
 
 from sharedbreaker import CircuitBreaker, Operator, SettingsError
 

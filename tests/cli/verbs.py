@@ -10,9 +10,11 @@ from unittest.mock import patch
 
 import pytest
 from click.testing import CliRunner
+from redis import Redis
 
 from sharedbreaker import CircuitBreaker
 from sharedbreaker.cli.commands import sharedbreaker
+from sharedbreaker.demo.redis_server import RedisServer
 
 OUR_VARIABLES = ("SHAREDBREAKER_REDIS_URL", "REDIS_URL", "FORCE_COLOR", "COLUMNS", "TTY_COMPATIBLE")
 
@@ -47,6 +49,12 @@ class CommandLine:
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return Ran(result.exit_code, result.stdout, result.stderr)
+
+
+@pytest.fixture
+def command(redis: Redis, redis_server: RedisServer) -> CommandLine:
+    """The command line on the session's server, which is empty."""
+    return CommandLine(redis_server.url)
 
 
 def boom() -> None:

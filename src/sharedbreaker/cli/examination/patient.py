@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from redis.exceptions import ConnectionError as RedisConnectionError
+
 from sharedbreaker.circuit.reading import text
 from sharedbreaker.store.keys import Keys, keys_of
 from sharedbreaker.store.link import link_to
@@ -33,8 +35,15 @@ class Patient:
         return keys_of(SCRATCH, self.prefix)
 
     def ask(self, *words: str | int) -> Any:
-        """Run one command and return its reply as it came, text as bytes."""
-        return self._link.run(Command(words, self._link.deadline()))
+        """Run one command and return its reply as it came, text as bytes.
+
+        Once again where the connection broke: it may have been idle for long, and twice does no harm here.
+        """
+        deadline = self._link.deadline()
+        try:
+            return self._link.run(Command(words, deadline))
+        except RedisConnectionError:
+            return self._link.run(Command(words, deadline))
 
     def info(self, section: str) -> dict[str, str]:
         """Return a section of INFO."""
