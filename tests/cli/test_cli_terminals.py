@@ -93,11 +93,13 @@ def test_no_color_is_heeded(held: CommandLine) -> None:
 
 def test_narrow_terminal_keeps_every_letter_of_the_reason(held: CommandLine) -> None:
     """On forty columns the figures go, cells fold, and no line is longer than the terminal."""
+    breaker_at(held.url, "a-name-that-is-longer-than-any-terminal-has-columns-for-it")
     _, seen = Terminal(held, 40, "status", LANG="C.UTF-8", NO_COLOR="1").end()
 
     lines = ESCAPES.sub("", seen).splitlines()
     assert max(map(len, lines)) <= 40
     assert "CALLS" not in seen
+    assert "\u2026" not in seen
     folded = "".join("".join(lines).split())
     for word in ("held", "open", "停止"):
         assert word in folded
@@ -128,6 +130,7 @@ def test_pipe_has_neither_colours_nor_folded_lines(held: CommandLine, encoding: 
     lines = ran.stdout.decode().splitlines()
     assert len(lines) == 2
     assert lines[1].endswith("x" * 400)
+    assert [line.rstrip() for line in lines] == lines
     assert "\x1b" not in ran.stdout.decode()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,7 +33,6 @@ def told(*, as_json: bool) -> Iterator[None]:
     """Turn what goes wrong inside into a message and an exit, without a traceback."""
     try:
         yield
-        sys.stdout.flush()
     except SettingsError as error:
         fail(str(error), exit_codes.USAGE, as_json=as_json)
     except NoSuchCircuitError as error:
@@ -43,10 +41,6 @@ def told(*, as_json: bool) -> Iterator[None]:
         fail(str(error), exit_codes.FAILED, as_json=as_json)
     except StoreError as error:
         fail(str(error), exit_codes.REDIS_AWAY, as_json=as_json)
-    except BrokenPipeError:
-        # Whoever read has enough, as `head` has: nothing is left to be told, not even at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(exit_codes.FAILED)
 
 
 def fail(message: str, exit_code: int, *, as_json: bool) -> NoReturn:
