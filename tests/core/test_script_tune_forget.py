@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from circuit_in_redis import CircuitInRedis
 from redis import Redis, ResponseError
 from spoken_scripts import admit, declare, everything, speak
+
+from circuit_in_redis import CircuitInRedis
 
 
 def tune(redis: Redis, request: str, *settings: str) -> list[str]:
