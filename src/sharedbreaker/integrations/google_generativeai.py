@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 from sharedbreaker.google_errors import outcome_of, retry_after_of
 from sharedbreaker.integrations.google.breakers import Breakers, role_breakers
 from sharedbreaker.integrations.google.calls import GuardedCalls
-from sharedbreaker.integrations.google.open_calls import AsyncOpenCall, OpenCall
 from sharedbreaker.integrations.google.roles import Role, role_of
 from sharedbreaker.integrations.google.routes import Route
 from sharedbreaker.integrations.google.streams import AsyncGuardedStream, GuardedStream
 from sharedbreaker.integrations.google.twins import classes_of, refuse_twin, twin_of
+from sharedbreaker.open_calls import AsyncOpenCall, OpenCall
 
 __all__ = ["DEFAULT_TIMEOUT", "METHODS", "guard", "outcome_of", "retry_after_of"]
 

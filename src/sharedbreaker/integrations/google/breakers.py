@@ -3,50 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
-from sharedbreaker.circuit.admission import Admission
-from sharedbreaker.circuit.outcome import Outcome
 from sharedbreaker.integrations.google.roles import Role
-
-
-class SyncBreaker(Protocol):
-    """What a guard needs of a ``CircuitBreaker``."""
-
-    name: str
-
-    def admit(self) -> Admission: ...  # noqa: D102
-
-    def report(  # noqa: D102
-        self,
-        admission: Admission,
-        outcome: Outcome,
-        error: BaseException | None = None,
-        *,
-        retry_after: float | None = None,
-    ) -> None: ...
-
-
-class AsyncBreaker(Protocol):
-    """What a guard needs of an ``AsyncCircuitBreaker``."""
-
-    name: str
-
-    async def admit(self) -> Admission: ...  # noqa: D102
-
-    def release(self, admission: Admission, error: BaseException | None = None) -> None: ...  # noqa: D102
-
-    def report(  # noqa: D102
-        self,
-        admission: Admission,
-        outcome: Outcome,
-        error: BaseException | None = None,
-        *,
-        retry_after: float | None = None,
-    ) -> Awaitable[None]: ...
-
+from sharedbreaker.open_calls import AsyncBreaker, SyncBreaker
 
 Breakers: TypeAlias = SyncBreaker | AsyncBreaker | Sequence[SyncBreaker | AsyncBreaker] | None
 """For one service: a breaker of either kind, one of each, or None to leave the service unguarded."""

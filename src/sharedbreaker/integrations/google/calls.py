@@ -6,12 +6,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import partial
 from typing import TypeVar
 
+from sharedbreaker.circuit.outcome import Outcome
+from sharedbreaker.google_errors import outcome_of, retry_after_of
 from sharedbreaker.integrations.google.breakers import RoleBreakers
-from sharedbreaker.integrations.google.open_calls import AsyncOpenCall, OpenCall
 from sharedbreaker.integrations.google.roles import Role
 from sharedbreaker.integrations.google.streams import AsyncGuardedStream, GuardedStream
+from sharedbreaker.open_calls import AsyncOpenCall, OpenCall
 
 T = TypeVar("T")
+
+
+def _judge(error: BaseException) -> tuple[Outcome, float | None]:
+    return outcome_of(error), retry_after_of(error)
 
 
 def _never(_result: object, _opened: object) -> bool:
@@ -33,7 +39,7 @@ class GuardedCalls:
         breaker = self.breakers.sync(role)
         if breaker is None:
             return call()
-        opened = OpenCall(breaker)
+        opened = OpenCall.begin(breaker, _judge)
         try:
             result = call()
         except BaseException as error:
@@ -48,7 +54,7 @@ class GuardedCalls:
         breaker = self.breakers.sync(role)
         if breaker is None:
             return open_stream()
-        return GuardedStream(partial(OpenCall, breaker), open_stream)
+        return GuardedStream(partial(OpenCall.begin, breaker, _judge), open_stream)
 
     async def run_async(
         self,
@@ -60,7 +66,7 @@ class GuardedCalls:
         breaker = self.breakers.asynchronous(role)
         if breaker is None:
             return await call()
-        opened = await AsyncOpenCall.begin(breaker)
+        opened = await AsyncOpenCall.begin(breaker, _judge)
         try:
             result = await call()
         except BaseException as error:
@@ -77,4 +83,4 @@ class GuardedCalls:
         breaker = self.breakers.asynchronous(role)
         if breaker is None:
             return await open_stream()
-        return AsyncGuardedStream(partial(AsyncOpenCall.begin, breaker), open_stream)
+        return AsyncGuardedStream(partial(AsyncOpenCall.begin, breaker, _judge), open_stream)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, Generic, TypeVar
 
-from sharedbreaker.integrations.google.open_calls import AsyncOpenCall, OpenCall
+from sharedbreaker.open_calls import AsyncOpenCall, OpenCall
 
 T = TypeVar("T")
 
@@ -85,7 +85,7 @@ class GuardedStream(Iterator[T], Generic[T]):
 
 
 class AsyncGuardedStream(AsyncIterator[T], Generic[T]):
-    """The twin of ``GuardedStream`` for ``async for``; dropped, it is released by the loop that it ran in."""
+    """The twin of ``GuardedStream`` for ``async for``."""
 
     def __init__(
         self,
@@ -144,12 +144,14 @@ class AsyncGuardedStream(AsyncIterator[T], Generic[T]):
         return getattr(_stream_of(self), name)
 
     def _resume(self, call: AsyncOpenCall, stream: AsyncIterator[T]) -> None:
+        call.release_when_dropped()
         self._begin, self._call, self._stream = None, call, stream
 
     async def _start(self) -> None:
         begin, self._begin = self._begin, None
         assert begin is not None  # noqa: S101 - a stream starts once
         call = await begin()
+        call.release_when_dropped()
         try:
             self._stream = await self._open_stream()
         except BaseException as error:
