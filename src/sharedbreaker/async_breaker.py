@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from time import monotonic, perf_counter
 from types import FrameType, TracebackType
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, overload
 
 from sharedbreaker import observation
 from sharedbreaker.base_breaker import BaseBreaker
-from sharedbreaker.callables import PlainFunctionError, refuse_plain_function
+from sharedbreaker.callables import Kind, NotAwaitableError, kind_of, may_be_awaited, refuse_at_once
 from sharedbreaker.circuit.admission import Admission
 from sharedbreaker.circuit.control import Act
 from sharedbreaker.circuit.errors import CircuitBreakerError, StoreError
@@ -20,14 +22,18 @@ from sharedbreaker.circuit.exposition import exposition
 from sharedbreaker.circuit.outcome import Outcome
 from sharedbreaker.circuit.report import exception_name, report_of
 from sharedbreaker.circuit.snapshot import Snapshot
+from sharedbreaker.contexts import guarded_async_context_manager
+from sharedbreaker.open_calls import AsyncOpenCall
 from sharedbreaker.store.async_cluster_link import AsyncClusterLink
 from sharedbreaker.store.async_link import AsyncLink, async_twin_of
 from sharedbreaker.store.process import this_process
 from sharedbreaker.store.steps import Command, walk_async
 from sharedbreaker.store.view import View
+from sharedbreaker.streams import guarded_async_generator_function
 
 P = ParamSpec("P")
 R = TypeVar("R")
+L = TypeVar("L", bound=AsyncIterator[Any] | AbstractAsyncContextManager[Any])
 
 
 class AsyncCircuitBreaker(BaseBreaker):
@@ -44,16 +50,50 @@ class AsyncCircuitBreaker(BaseBreaker):
     def _async_link(self) -> AsyncLink | AsyncClusterLink:
         return async_twin_of(self._link)
 
-    async def call(self, func: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs) -> R:
+    @overload
+    def call(
+        self, func: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, R]: ...
+    @overload
+    def call(self, func: Callable[P, L], /, *args: P.args, **kwargs: P.kwargs) -> L: ...
+    def call(self, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Run ``func`` under the breaker, await what it returns, and return that.
+
+        An async generator function is not awaited but iterated: it is one call from the first piece of its
+        stream to the last. What ``contextlib.asynccontextmanager`` made is one from entering to leaving it.
 
         Raises:
             CircuitBreakerError: the circuit rejected the call, and ``func`` was not run.
-            TypeError: ``func`` returned no awaitable, and so has blocked the loop while it ran.
+            TypeError: ``func`` gives nothing to await or to iterate, and so blocks the loop while it runs.
 
         Whatever ``func`` raises is raised unchanged. Redis never makes a call fail.
 
         """
+        if may_be_awaited(func):
+            return self._call(func, args, kwargs)
+        kind = kind_of(func)
+        if kind is Kind.PLAIN:  # it may give an awaitable
+            return self._call(func, args, kwargs)
+        return self._guarded(func, kind)(*args, **kwargs)
+
+    def _guarded(self, func: Callable[..., Any], kind: Kind) -> Callable[..., Any]:
+        """Return ``func`` under the breaker; raise TypeError for what returns its result at once."""
+        if kind is Kind.COROUTINE:
+
+            async def guarded(*args: Any, **kwargs: Any) -> Any:
+                return await self._call(func, args, kwargs)
+
+            return guarded
+        begin = partial(AsyncOpenCall.begin, self, self._judge)
+        if kind is Kind.ASYNC_GENERATOR:
+            return guarded_async_generator_function(self.name, begin, func)
+        if kind is not Kind.ASYNC_CONTEXT_MANAGER:
+            refuse_at_once(self.name, func, kind)
+        return guarded_async_context_manager(begin, func)
+
+    async def _call(
+        self, func: Callable[..., Awaitable[R]], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> R:
         if observation.call_observers:
             func = observation.timed_coroutine_function(self.name, self._expected_exception, func)
         store = self._store
@@ -69,7 +109,7 @@ class AsyncCircuitBreaker(BaseBreaker):
         admission = await self.admit()
         try:
             result = await self._begin(func, args, kwargs)
-        except PlainFunctionError as error:
+        except NotAwaitableError as error:
             await self.report(admission, Outcome.RELEASED, error)
             raise
         except Exception as error:
@@ -88,20 +128,16 @@ class AsyncCircuitBreaker(BaseBreaker):
         store = self._store
         try:
             result = await self._begin(func, args, kwargs)
-        except PlainFunctionError:
-            view.add(Outcome.RELEASED)
-            if not view.is_watched:
-                store.look_after(view)
-            raise
         except Exception as error:
+            if isinstance(error, NotAwaitableError):
+                self._end_on_view(view)
+                raise
             await walk_async(
                 store.report_on_view(view, self._report_of(view.nobody, error)), self._async_link
             )
             raise
         except BaseException:
-            view.add(Outcome.RELEASED)
-            if not view.is_watched:
-                store.look_after(view)
+            self._end_on_view(view)
             raise
         view.add_success()
         if not view.is_watched:
@@ -112,9 +148,14 @@ class AsyncCircuitBreaker(BaseBreaker):
         self, func: Callable[..., Awaitable[R]], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Awaitable[R]:
         begun = func(*args, **kwargs)
-        if not hasattr(begun, "__await__"):
-            refuse_plain_function(self.name, func)
+        if not hasattr(begun, "__await__") and not inspect.isawaitable(begun):
+            refuse_at_once(self.name, func, kind_of(func))
         return begun
+
+    def _end_on_view(self, view: View) -> None:
+        view.add(Outcome.RELEASED)
+        if not view.is_watched:
+            self._store.look_after(view)
 
     def __aenter__(self) -> Coroutine[Any, Any, AsyncCircuitBreaker]:
         """Ask for admission to the block; raise CircuitBreakerError where it is refused."""

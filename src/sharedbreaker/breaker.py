@@ -6,13 +6,14 @@ import inspect
 import sys
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from time import monotonic, perf_counter
-from types import TracebackType
+from types import GeneratorType, TracebackType
 from typing import Any, ParamSpec, TypeVar
 
 from sharedbreaker import observation
 from sharedbreaker.base_breaker import BaseBreaker
-from sharedbreaker.callables import refuse_coroutine_function
+from sharedbreaker.callables import ENDED, Kind, is_unended, kind_of, refuse_later, returns_at_once
 from sharedbreaker.circuit.admission import Admission
 from sharedbreaker.circuit.control import Act
 from sharedbreaker.circuit.errors import CircuitBreakerError, StoreError
@@ -20,8 +21,11 @@ from sharedbreaker.circuit.exposition import exposition
 from sharedbreaker.circuit.outcome import Outcome
 from sharedbreaker.circuit.report import exception_name, report_of
 from sharedbreaker.circuit.snapshot import Snapshot
+from sharedbreaker.contexts import guarded_context_manager
+from sharedbreaker.open_calls import OpenCall
 from sharedbreaker.store.process import this_process
 from sharedbreaker.store.steps import walk
+from sharedbreaker.streams import guarded_generator_function, rest_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -77,15 +81,36 @@ class CircuitBreaker(BaseBreaker):
     def call(self, func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run ``func`` under the breaker and return what it returns.
 
+        A generator function is one call from the first piece of its stream to the last, and what
+        ``contextlib.contextmanager`` made is one from entering it to leaving it; until then nothing runs.
+
         Raises:
             CircuitBreakerError: the circuit rejected the call, and ``func`` was not run.
-            TypeError: ``func`` is a coroutine function, which this breaker could not watch.
+            TypeError: ``func`` is a coroutine function or of a kind with it, which this breaker cannot watch.
 
         Whatever ``func`` raises is raised unchanged. Redis never makes a call fail.
 
         """
-        refuse_coroutine_function(func)
-        return self._call(func, args, kwargs)
+        if returns_at_once(func):
+            return self._call(func, args, kwargs)
+        return self._guarded(func)(*args, **kwargs)
+
+    def _guarded(self, func: Callable[P, R]) -> Callable[P, R]:
+        """Return ``func`` under the breaker; raise TypeError for what only an event loop can run."""
+        function: Any = func
+        guarded: Any
+        kind = kind_of(func)
+        if kind is Kind.GENERATOR:
+            guarded = guarded_generator_function(partial(OpenCall.begin, self, self._judge), function)
+        elif kind is Kind.CONTEXT_MANAGER:
+            guarded = guarded_context_manager(partial(OpenCall.begin, self, self._judge), function)
+        elif kind is Kind.PLAIN:
+
+            def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+                return self._call(func, args, kwargs)
+        else:
+            refuse_later(self.name, func, kind)
+        return guarded  # type: ignore[no-any-return]
 
     def _call(self, func: Callable[..., R], args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
         if observation.call_observers:
@@ -101,9 +126,10 @@ class CircuitBreaker(BaseBreaker):
             except BaseException as error:
                 walk(store.report_on_view(view, self._report_of(view.nobody, error)), self._link)
                 raise
-            if hasattr(result, "__await__"):
-                walk(store.report_on_view(view, report_of(view.nobody, Outcome.RELEASED, None)), self._link)
-                raise self._unseen(func, result)
+            if type(result) not in ENDED and is_unended(result):
+                reading = view.admit(this_process().new_token())
+                assert reading.admission is not None  # noqa: S101 - a view that lets calls through has one
+                return self._hand_over(func, result, reading.admission)
             view.add_success()
             if not view.is_watched:
                 store.look_after(view)
@@ -119,18 +145,21 @@ class CircuitBreaker(BaseBreaker):
         except BaseException as error:
             self._report_error(admission, error)
             raise
-        if hasattr(result, "__await__"):
-            self.report(admission, Outcome.RELEASED)
-            raise self._unseen(func, result)
+        if type(result) not in ENDED and is_unended(result):
+            return self._hand_over(func, result, admission)
         self.report(admission, Outcome.SUCCESS)
         return result
 
-    def _unseen(self, func: Callable[..., object], result: object) -> TypeError:
+    def _hand_over(self, func: Callable[..., R], result: Any, admission: Admission) -> R:
+        """Have what came out of ``func`` end the call; raise TypeError where that would not be seen."""
+        if type(result) is GeneratorType:
+            return rest_of(OpenCall(self, self._judge, admission), result)  # type: ignore[return-value]
+        self.report(admission, Outcome.RELEASED)
         if inspect.iscoroutine(result):
             result.close()
-        return TypeError(
-            f"circuit {self.name!r}: {func!r} returned an awaitable, whose outcome would not be seen; "
-            "CircuitBreaker serves functions that return their result"
+        raise TypeError(
+            f"circuit {self.name!r}: {func!r} returned {type(result).__name__!r}, whose end CircuitBreaker "
+            "would not see; AsyncCircuitBreaker serves coroutine functions and async generator functions"
         )
 
     def __enter__(self) -> CircuitBreaker:

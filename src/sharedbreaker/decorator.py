@@ -1,24 +1,29 @@
-"""The decorator: a function that always runs under its breaker."""
+"""The decorator: a callable that always runs under its breaker."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
 from sharedbreaker.async_breaker import AsyncCircuitBreaker
 from sharedbreaker.breaker import CircuitBreaker
-from sharedbreaker.callables import is_coroutine_function, refuse_coroutine_function, refuse_plain_function
+from sharedbreaker.callables import kind_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
+L = TypeVar("L", bound=AsyncIterator[Any] | contextlib.AbstractAsyncContextManager[Any])
 
 
 class AsyncDecorator(Protocol):
     """What ``circuit_breaker`` returns for an AsyncCircuitBreaker."""
 
-    def __call__(self, func: Callable[P, Awaitable[R]], /) -> Callable[P, Coroutine[Any, Any, R]]:
+    @overload
+    def __call__(self, func: Callable[P, Awaitable[R]], /) -> Callable[P, Coroutine[Any, Any, R]]: ...
+    @overload
+    def __call__(self, func: Callable[P, L], /) -> Callable[P, L]: ...
+    def __call__(self, func: Callable[..., Any], /) -> Callable[..., Any]:
         """Return ``func`` under the breaker."""
 
 
@@ -34,39 +39,29 @@ def circuit_breaker(breaker: CircuitBreaker) -> Decorator: ...
 @overload
 def circuit_breaker(breaker: AsyncCircuitBreaker) -> AsyncDecorator: ...
 def circuit_breaker(breaker: CircuitBreaker | AsyncCircuitBreaker) -> Any:
-    """Return a decorator that sends every call of a function through ``breaker``.
+    """Return a decorator that sends every call of a callable through ``breaker``.
+
+    A CircuitBreaker takes plain functions, generator functions and what ``contextlib.contextmanager`` makes.
+    An AsyncCircuitBreaker takes coroutine functions, async generator functions and what
+    ``contextlib.asynccontextmanager`` makes. Each stays what it is, with its signature and its type.
 
     Raises:
-        TypeError: where it is applied to a coroutine function and ``breaker`` is a CircuitBreaker, or the
-            other way round, or ``breaker`` is neither.
+        TypeError: where it is applied to what the other breaker takes, or ``breaker`` is neither.
 
     """
     if isinstance(breaker, AsyncCircuitBreaker):
-        return functools.partial(_guard_coroutine_function, breaker)
+        return functools.partial(_guard_async, breaker)
     if isinstance(breaker, CircuitBreaker):
-        return functools.partial(_guard_function, breaker)
+        return functools.partial(_guard, breaker)
     raise TypeError(f"circuit_breaker takes a CircuitBreaker or an AsyncCircuitBreaker, not {breaker!r}")
 
 
-def _guard_function(breaker: CircuitBreaker, func: Callable[P, R]) -> Callable[P, R]:
-    refuse_coroutine_function(func)
-
-    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-        return breaker._call(func, args, kwargs)  # noqa: SLF001 - it was checked above
-
-    return _like(func, guarded)
+def _guard(breaker: CircuitBreaker, func: Callable[..., Any]) -> Callable[..., Any]:
+    return _like(func, breaker._guarded(func))  # noqa: SLF001
 
 
-def _guard_coroutine_function(
-    breaker: AsyncCircuitBreaker, func: Callable[P, Awaitable[R]]
-) -> Callable[P, Coroutine[Any, Any, R]]:
-    if not is_coroutine_function(func):
-        refuse_plain_function(breaker.name, func)
-
-    async def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-        return await breaker.call(func, *args, **kwargs)
-
-    return _like(func, guarded)
+def _guard_async(breaker: AsyncCircuitBreaker, func: Callable[..., Any]) -> Callable[..., Any]:
+    return _like(func, breaker._guarded(func, kind_of(func)))  # noqa: SLF001
 
 
 def _like(func: Callable[..., Any], guarded: Callable[P, R]) -> Callable[P, R]:

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
 from time import monotonic
+from types import GeneratorType
 from typing import Any, Protocol, TypeVar
 
 from sharedbreaker.circuit.outcome import ExpectedException, Outcome, outcome_of
@@ -91,8 +92,10 @@ def timed(name: str, expected: ExpectedException, func: Callable[..., R]) -> Cal
             seconds = monotonic() - started
             tell_call(name, outcome_of(error, expected), seconds)
             raise
-        outcome = Outcome.RELEASED if hasattr(result, "__await__") else Outcome.SUCCESS
-        tell_call(name, outcome, monotonic() - started)
+        # A stream tells of itself when it ends.
+        if not isinstance(result, GeneratorType):
+            outcome = Outcome.RELEASED if hasattr(result, "__await__") else Outcome.SUCCESS
+            tell_call(name, outcome, monotonic() - started)
         return result
 
     return run
