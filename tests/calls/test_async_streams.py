@@ -204,15 +204,18 @@ def test_error_of_the_cleanup_after_leaving_is_not_counted(redis: Redis) -> None
 def test_cancelled_consumer_is_not_counted(redis: Redis, guard: Any) -> None:
     """A task that is cancelled while it waits for a piece has given its stream up."""
 
-    async def never_ends() -> AsyncIterator[int]:
-        yield 1
-        await asyncio.Event().wait()
-
     async def run() -> None:
+        is_waiting = asyncio.Event()
+
+        async def never_ends() -> AsyncIterator[int]:
+            yield 1
+            is_waiting.set()
+            await asyncio.Event().wait()
+
         stream = guard(new_async_breaker(redis), never_ends)()
         task = asyncio.create_task(all_of(stream))
-        await until_counts(redis, in_flight=1)
-        await asyncio.sleep(0)
+        await is_waiting.wait()
+        assert_counts(redis, in_flight=1)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

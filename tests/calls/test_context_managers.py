@@ -117,7 +117,7 @@ def test_block_is_one_success(redis: Redis, guard: Any, func: Any) -> None:
 def test_what_leaves_the_block_is_the_outcome(
     redis: Redis, guard: Any, error: BaseException, outcome: str
 ) -> None:
-    """An error in the block passes through the manager unchanged, and is classified as any error of a call."""
+    """An error in the block passes through the manager unchanged, and is classified as any error is."""
     with pytest.raises(type(error)) as caught, guard(new_breaker(redis), session)():
         raise error
 
