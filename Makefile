@@ -49,6 +49,7 @@ lint: $(VENV)/.lint ## formatting, lint, types, and which floor may import which
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/pyright --level error
 	$(BIN)/lint-imports
 
 format: $(VENV)/.lint ## put the code into the shape that `make lint` wants

@@ -7,11 +7,12 @@ import gc
 import os
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
-from counted import assert_counts, new_async_breaker, new_breaker
+from counted import PATIENCE_SECONDS, assert_counts, new_async_breaker, new_breaker
 from redis import Redis
 
 from guarded_calls import ServiceDownError
@@ -140,14 +141,16 @@ def test_streams_without_redis_count_once(server: RedisServer, *, first: bool) -
 
 
 def until_redis_answers(breaker: CircuitBreaker) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while not breaker.get_metrics()["redis_available"]:
-        pass
+        assert time.monotonic() < deadline, "this process has not found Redis again"
+        time.sleep(0.005)
     breaker.call(str)
 
 
 def test_stream_that_begins_with_redis_and_ends_without(server: RedisServer) -> None:
     """A stream that Redis admitted, and that ends while Redis is away, counts once when it is back."""
-    breaker = new_breaker(server.url, redis_retry_interval=0.05)
+    breaker = new_breaker(server.url, redis_retry_interval=0.05, redis_timeout=0.2)
     read, closed, dropped = (breaker.call(pieces) for _ in range(3))
     for stream in (read, closed, dropped):
         next(stream)
@@ -175,7 +178,7 @@ def test_forked_child_does_not_end_its_parents_stream(redis_server: RedisServer,
 
 
 FORKS = """
-import gc, os, sys, time
+import gc, os, sys
 from sharedbreaker import CircuitBreaker
 breaker = CircuitBreaker(name="orders", redis=sys.argv[1])
 
