@@ -14,7 +14,7 @@ from typing import Any, ParamSpec, TypeVar, overload
 
 from sharedbreaker import observation
 from sharedbreaker.base_breaker import BaseBreaker
-from sharedbreaker.callables import Kind, NotAwaitableError, kind_of, may_be_awaited, refuse_at_once
+from sharedbreaker.callables import Kind, NotAwaitableError, kind_of, refuse_at_once
 from sharedbreaker.circuit.admission import Admission
 from sharedbreaker.circuit.control import Act
 from sharedbreaker.circuit.errors import CircuitBreakerError, StoreError
@@ -69,10 +69,8 @@ class AsyncCircuitBreaker(BaseBreaker):
         Whatever ``func`` raises is raised unchanged. Redis never makes a call fail.
 
         """
-        if may_be_awaited(func):
-            return self._call(func, args, kwargs)
         kind = kind_of(func)
-        if kind is Kind.PLAIN:  # it may give an awaitable
+        if kind is Kind.COROUTINE or kind is Kind.PLAIN:  # a plain function may give an awaitable
             return self._call(func, args, kwargs)
         return self._guarded(func, kind)(*args, **kwargs)
 

@@ -13,7 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from sharedbreaker import observation
 from sharedbreaker.base_breaker import BaseBreaker
-from sharedbreaker.callables import ENDED, Kind, is_unended, kind_of, refuse_later, returns_at_once
+from sharedbreaker.callables import ENDED, STREAMS, Kind, kind_of, refuse_later
 from sharedbreaker.circuit.admission import Admission
 from sharedbreaker.circuit.control import Act
 from sharedbreaker.circuit.errors import CircuitBreakerError, StoreError
@@ -91,26 +91,26 @@ class CircuitBreaker(BaseBreaker):
         Whatever ``func`` raises is raised unchanged. Redis never makes a call fail.
 
         """
-        if returns_at_once(func):
-            return self._call(func, args, kwargs)
-        return self._guarded(func)(*args, **kwargs)
-
-    def _guarded(self, func: Callable[P, R]) -> Callable[P, R]:
-        """Return ``func`` under the breaker; raise TypeError for what only an event loop can run."""
-        function: Any = func
-        guarded: Any
         kind = kind_of(func)
-        if kind is Kind.GENERATOR:
-            guarded = guarded_generator_function(partial(OpenCall.begin, self, self._judge), function)
-        elif kind is Kind.CONTEXT_MANAGER:
-            guarded = guarded_context_manager(partial(OpenCall.begin, self, self._judge), function)
-        elif kind is Kind.PLAIN:
+        if kind is Kind.PLAIN:
+            return self._call(func, args, kwargs)
+        guarded: Callable[P, R] = self._guarded(func, kind)
+        return guarded(*args, **kwargs)
 
-            def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+    def _guarded(self, func: Callable[..., Any], kind: Kind) -> Callable[..., Any]:
+        """Return ``func`` under the breaker; raise TypeError for what only an event loop can run."""
+        if kind is Kind.PLAIN:
+
+            def guarded(*args: Any, **kwargs: Any) -> Any:
                 return self._call(func, args, kwargs)
-        else:
+
+            return guarded
+        begin = partial(OpenCall.begin, self, self._judge)
+        if kind is Kind.GENERATOR:
+            return guarded_generator_function(begin, func)
+        if kind is not Kind.CONTEXT_MANAGER:
             refuse_later(self.name, func, kind)
-        return guarded  # type: ignore[no-any-return]
+        return guarded_context_manager(begin, func)
 
     def _call(self, func: Callable[..., R], args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
         if observation.call_observers:
@@ -126,7 +126,7 @@ class CircuitBreaker(BaseBreaker):
             except BaseException as error:
                 walk(store.report_on_view(view, self._report_of(view.nobody, error)), self._link)
                 raise
-            if type(result) not in ENDED and is_unended(result):
+            if type(result) not in ENDED and (type(result) in STREAMS or hasattr(result, "__await__")):
                 reading = view.admit(this_process().new_token())
                 assert reading.admission is not None  # noqa: S101 - a view that lets calls through has one
                 return self._hand_over(func, result, reading.admission)
@@ -145,7 +145,7 @@ class CircuitBreaker(BaseBreaker):
         except BaseException as error:
             self._report_error(admission, error)
             raise
-        if type(result) not in ENDED and is_unended(result):
+        if type(result) not in ENDED and (type(result) in STREAMS or hasattr(result, "__await__")):
             return self._hand_over(func, result, admission)
         self.report(admission, Outcome.SUCCESS)
         return result

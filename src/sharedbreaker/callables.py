@@ -9,7 +9,7 @@ import inspect
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from enum import Enum
-from types import AsyncGeneratorType, CodeType, FunctionType, GeneratorType
+from types import AsyncGeneratorType, BuiltinFunctionType, CodeType, FunctionType, GeneratorType
 from typing import Any, NoReturn
 
 if sys.version_info >= (3, 12):
@@ -21,6 +21,8 @@ MOST_WRAPPERS = 100
 
 ENDED: frozenset[type] = frozenset((str, bytes, int, float, bool, type(None), list, dict, tuple, set))
 """Types of most results, that need no second look."""
+STREAMS: frozenset[type] = frozenset((GeneratorType, AsyncGeneratorType))
+"""Types of results of which there is more to come; besides whatever can be awaited."""
 
 
 class Kind(Enum):
@@ -47,30 +49,14 @@ async def _async_manager() -> AsyncIterator[None]:
 # Whatever contextlib makes into a context manager runs one of these two.
 _MANAGER_CODE: CodeType = _manager.__code__
 _ASYNC_MANAGER_CODE: CodeType = _async_manager.__code__
-_KIND_BY_FLAG = (
-    (inspect.CO_COROUTINE | inspect.CO_ITERABLE_COROUTINE, Kind.COROUTINE),
-    (inspect.CO_ASYNC_GENERATOR, Kind.ASYNC_GENERATOR),
-    (inspect.CO_GENERATOR, Kind.GENERATOR),
-)
-_FLAGS = functools.reduce(int.__or__, (flag for flag, _ in _KIND_BY_FLAG))
-_AWAITED_FLAGS = _FLAGS & ~inspect.CO_COROUTINE
-
-
-def returns_at_once(func: Callable[..., Any]) -> bool:
-    """Return whether ``func`` is a plain function that stands for no other, as most are. Quick."""
-    code = getattr(func, "__code__", None)
-    return type(code) is CodeType and not code.co_flags & _FLAGS and not func.__dict__
-
-
-def may_be_awaited(func: Callable[..., Any]) -> bool:
-    """Return whether ``func`` is a coroutine function, or a plain one, that stands for no other. Quick."""
-    code = getattr(func, "__code__", None)
-    return type(code) is CodeType and not code.co_flags & _AWAITED_FLAGS and not func.__dict__
-
-
-def is_unended(result: object) -> bool:
-    """Return whether there is more to come of a call that returned ``result``."""
-    return isinstance(result, (GeneratorType, AsyncGeneratorType)) or hasattr(result, "__await__")
+_KIND_BY_FLAGS = {
+    0: Kind.PLAIN,
+    inspect.CO_COROUTINE: Kind.COROUTINE,
+    inspect.CO_GENERATOR | inspect.CO_ITERABLE_COROUTINE: Kind.COROUTINE,
+    inspect.CO_GENERATOR: Kind.GENERATOR,
+    inspect.CO_ASYNC_GENERATOR: Kind.ASYNC_GENERATOR,
+}
+_FLAGS = functools.reduce(int.__or__, _KIND_BY_FLAGS)
 
 
 def kind_of(func: Callable[..., Any]) -> Kind:
@@ -78,6 +64,9 @@ def kind_of(func: Callable[..., Any]) -> Kind:
 
     A plain function around a generator function is plain: it may as well return a list of all pieces.
     """
+    code = getattr(func, "__code__", None)
+    if type(code) is CodeType and not func.__dict__:
+        return _KIND_BY_FLAGS.get(code.co_flags & _FLAGS, Kind.PLAIN)  # it stands for no other, as most do
     level: Any = func
     is_wrapped = False
     for _ in range(MOST_WRAPPERS):
@@ -96,14 +85,14 @@ def kind_of(func: Callable[..., Any]) -> Kind:
 def _kind_by_itself(func: Any) -> Kind:
     code = getattr(func, "__code__", None)
     if type(code) is CodeType:
-        for flag, kind in _KIND_BY_FLAG:
-            if code.co_flags & flag:
-                return kind
         if code is _MANAGER_CODE:
             return Kind.CONTEXT_MANAGER
         if code is _ASYNC_MANAGER_CODE:
             return Kind.ASYNC_CONTEXT_MANAGER
-    if _is_coroutine_function(func):
+        kind = _KIND_BY_FLAGS.get(code.co_flags & _FLAGS, Kind.PLAIN)
+        if kind is not Kind.PLAIN or not func.__dict__:
+            return kind
+    if type(func) is not BuiltinFunctionType and _is_coroutine_function(func):
         return Kind.COROUTINE
     called = getattr(type(func), "__call__", None)  # noqa: B004 - the method is wanted, not the answer
     return _kind_by_itself(called) if type(called) is FunctionType else Kind.PLAIN

@@ -49,18 +49,12 @@ def circuit_breaker(breaker: CircuitBreaker | AsyncCircuitBreaker) -> Any:
         TypeError: where it is applied to what the other breaker takes, or ``breaker`` is neither.
 
     """
-    if isinstance(breaker, AsyncCircuitBreaker):
-        return functools.partial(_guard_async, breaker)
-    if isinstance(breaker, CircuitBreaker):
+    if isinstance(breaker, (CircuitBreaker, AsyncCircuitBreaker)):
         return functools.partial(_guard, breaker)
     raise TypeError(f"circuit_breaker takes a CircuitBreaker or an AsyncCircuitBreaker, not {breaker!r}")
 
 
-def _guard(breaker: CircuitBreaker, func: Callable[..., Any]) -> Callable[..., Any]:
-    return _like(func, breaker._guarded(func))  # noqa: SLF001
-
-
-def _guard_async(breaker: AsyncCircuitBreaker, func: Callable[..., Any]) -> Callable[..., Any]:
+def _guard(breaker: CircuitBreaker | AsyncCircuitBreaker, func: Callable[..., Any]) -> Callable[..., Any]:
     return _like(func, breaker._guarded(func, kind_of(func)))  # noqa: SLF001
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import gc
-import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any
 
@@ -26,15 +25,6 @@ async def pieces(number: int = 3) -> AsyncGenerator[int, None]:
 async def breaks(error: BaseException) -> AsyncIterator[int]:
     yield 1
     raise error
-
-
-async def echo() -> AsyncGenerator[Any, Any]:
-    answer: Any = "ready"
-    while answer != "bye":
-        try:
-            answer = yield answer
-        except ValueError as error:  # noqa: PERF203
-            answer = repr(error)
 
 
 class Service:
@@ -278,35 +268,6 @@ def test_stream_that_outlives_its_loop_is_released(redis: Redis) -> None:
     assert_counts(redis, released=1)
 
 
-@WAYS
-def test_generators_talk_through_the_guard(redis: Redis, guard: Any) -> None:
-    """What is sent and thrown reaches the guarded generator."""
-
-    async def run() -> None:
-        stream = guard(new_async_breaker(redis), echo)()
-        assert await anext(stream) == "ready"
-        assert await stream.asend(5) == 5
-        assert await stream.athrow(ValueError("no")) == "ValueError('no')"
-        with pytest.raises(StopAsyncIteration):
-            await stream.asend("bye")
-        assert_counts(redis, success=1)
-
-    asyncio.run(run())
-
-
-def test_what_is_thrown_and_not_caught_is_the_outcome(redis: Redis) -> None:
-    """An error that a consumer throws into a stream, and that comes out again, has ended the call."""
-
-    async def run() -> None:
-        stream = circuit_breaker(new_async_breaker(redis))(pieces)()
-        await anext(stream)
-        with pytest.raises(ServiceDownError):
-            await stream.athrow(ServiceDownError())
-        assert_counts(redis, failure=1)
-
-    asyncio.run(run())
-
-
 def test_arguments_that_do_not_fit_are_not_counted(redis: Redis) -> None:
     """Wrong arguments are the caller's TypeError at the first piece, before anything is admitted."""
 
@@ -318,16 +279,6 @@ def test_arguments_that_do_not_fit_are_not_counted(redis: Redis) -> None:
     asyncio.run(run())
 
     assert redis.keys() == []
-
-
-def test_guarded_stream_is_still_an_async_generator(redis: Redis) -> None:
-    """For whoever looks, what is guarded is an async generator function with its name and signature."""
-    ask = circuit_breaker(new_async_breaker(redis))(pieces)
-
-    assert inspect.isasyncgenfunction(ask)
-    assert inspect.isasyncgen(ask())
-    assert inspect.signature(ask) == inspect.signature(pieces)
-    assert (ask.__name__, ask.__wrapped__) == ("pieces", pieces)  # type: ignore[attr-defined]
 
 
 def test_observers_are_told_of_whole_streams(redis: Redis) -> None:
