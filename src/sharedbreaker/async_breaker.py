@@ -14,7 +14,7 @@ from typing import Any, ParamSpec, TypeVar, overload
 
 from sharedbreaker import observation
 from sharedbreaker.base_breaker import BaseBreaker
-from sharedbreaker.callables import Kind, NotAwaitableError, kind_of, refuse_at_once
+from sharedbreaker.callables import Kind, NotAwaitableError, kind_of, may_be_awaited, refuse_at_once
 from sharedbreaker.circuit.admission import Admission
 from sharedbreaker.circuit.control import Act
 from sharedbreaker.circuit.errors import CircuitBreakerError, StoreError
@@ -69,8 +69,8 @@ class AsyncCircuitBreaker(BaseBreaker):
         Whatever ``func`` raises is raised unchanged. Redis never makes a call fail.
 
         """
-        kind = kind_of(func)
-        if kind is Kind.COROUTINE or kind is Kind.PLAIN:  # a plain function may give an awaitable
+        # A plain function may give an awaitable.
+        if may_be_awaited(func) or (kind := kind_of(func)) in (Kind.COROUTINE, Kind.PLAIN):
             return self._call(func, args, kwargs)
         return self._guarded(func, kind)(*args, **kwargs)
 

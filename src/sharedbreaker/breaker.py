@@ -13,7 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from sharedbreaker import observation
 from sharedbreaker.base_breaker import BaseBreaker
-from sharedbreaker.callables import ENDED, STREAMS, Kind, kind_of, refuse_later
+from sharedbreaker.callables import ENDED, STREAMS, Kind, kind_of, refuse_later, returns_at_once
 from sharedbreaker.circuit.admission import Admission
 from sharedbreaker.circuit.control import Act
 from sharedbreaker.circuit.errors import CircuitBreakerError, StoreError
@@ -91,8 +91,7 @@ class CircuitBreaker(BaseBreaker):
         Whatever ``func`` raises is raised unchanged. Redis never makes a call fail.
 
         """
-        kind = kind_of(func)
-        if kind is Kind.PLAIN:
+        if returns_at_once(func) or (kind := kind_of(func)) is Kind.PLAIN:
             return self._call(func, args, kwargs)
         guarded: Callable[P, R] = self._guarded(func, kind)
         return guarded(*args, **kwargs)

@@ -57,6 +57,19 @@ _KIND_BY_FLAGS = {
     inspect.CO_ASYNC_GENERATOR: Kind.ASYNC_GENERATOR,
 }
 _FLAGS = functools.reduce(int.__or__, _KIND_BY_FLAGS)
+_FLAGS_OF_STREAMS = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
+
+
+def returns_at_once(func: Callable[..., Any]) -> bool:
+    """Return whether ``func`` is a plain function that stands for no other, as most are. Quick."""
+    code = getattr(func, "__code__", None)
+    return type(code) is CodeType and not code.co_flags & _FLAGS and not func.__dict__
+
+
+def may_be_awaited(func: Callable[..., Any]) -> bool:
+    """Return whether ``func`` is a coroutine function, or a plain one, that stands for no other. Quick."""
+    code = getattr(func, "__code__", None)
+    return type(code) is CodeType and not code.co_flags & _FLAGS_OF_STREAMS and not func.__dict__
 
 
 def kind_of(func: Callable[..., Any]) -> Kind:
@@ -64,9 +77,6 @@ def kind_of(func: Callable[..., Any]) -> Kind:
 
     A plain function around a generator function is plain: it may as well return a list of all pieces.
     """
-    code = getattr(func, "__code__", None)
-    if type(code) is CodeType and not func.__dict__:
-        return _KIND_BY_FLAGS.get(code.co_flags & _FLAGS, Kind.PLAIN)  # it stands for no other, as most do
     level: Any = func
     is_wrapped = False
     for _ in range(MOST_WRAPPERS):
