@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from sharedbreaker import AsyncCircuitBreaker, CircuitBreaker, Outcome
-from sharedbreaker.callables import refuse_coroutine_function
+from sharedbreaker.callables import Kind, kind_of, refuse_later
 from sharedbreaker.circuit.admission import Admission
 from sharedbreaker.circuit.snapshot import Snapshot
 
@@ -171,7 +171,9 @@ class DrivenAsyncBreaker(CircuitBreaker):
             raise
 
     def call(self, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        refuse_coroutine_function(func)
+        kind = kind_of(func)
+        if kind is not Kind.PLAIN:
+            refuse_later(self.name, func, kind)
         return self._call(func, args, kwargs)
 
     def __enter__(self) -> CircuitBreaker:
