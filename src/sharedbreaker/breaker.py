@@ -17,15 +17,11 @@ from sharedbreaker.callables import ENDED, STREAMS, Kind, kind_of, refuse_later,
 from sharedbreaker.circuit.admission import Admission
 from sharedbreaker.circuit.control import Act
 from sharedbreaker.circuit.errors import CircuitBreakerError, StoreError
-from sharedbreaker.circuit.exposition import exposition
 from sharedbreaker.circuit.outcome import Outcome
 from sharedbreaker.circuit.report import exception_name, report_of
 from sharedbreaker.circuit.snapshot import Snapshot
-from sharedbreaker.contexts import guarded_context_manager
-from sharedbreaker.open_calls import OpenCall
 from sharedbreaker.store.process import this_process
 from sharedbreaker.store.steps import walk
-from sharedbreaker.streams import guarded_generator_function, rest_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -104,6 +100,11 @@ class CircuitBreaker(BaseBreaker):
                 return self._call(func, args, kwargs)
 
             return guarded
+        # Most processes guard nothing but plain functions.
+        from sharedbreaker.contexts import guarded_context_manager  # noqa: PLC0415
+        from sharedbreaker.open_calls import OpenCall  # noqa: PLC0415
+        from sharedbreaker.streams import guarded_generator_function  # noqa: PLC0415
+
         begin = partial(OpenCall.begin, self, self._judge)
         if kind is Kind.GENERATOR:
             return guarded_generator_function(begin, func)
@@ -152,6 +153,9 @@ class CircuitBreaker(BaseBreaker):
     def _hand_over(self, func: Callable[..., R], result: Any, admission: Admission) -> R:
         """Have what came out of ``func`` end the call; raise TypeError where that would not be seen."""
         if type(result) is GeneratorType:
+            from sharedbreaker.open_calls import OpenCall  # noqa: PLC0415
+            from sharedbreaker.streams import rest_of  # noqa: PLC0415
+
             return rest_of(OpenCall(self, self._judge, admission), result)  # type: ignore[return-value]
         self.report(admission, Outcome.RELEASED)
         if inspect.iscoroutine(result):
@@ -301,6 +305,8 @@ class CircuitBreaker(BaseBreaker):
 
     def export_prometheus_metrics(self) -> str:
         """Return this circuit's figures as Prometheus' text exposition."""
+        from sharedbreaker.circuit.exposition import exposition  # noqa: PLC0415 - most processes need none
+
         return exposition([self.snapshot()])
 
     def _control(

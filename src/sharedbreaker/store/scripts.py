@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 
 FIRST = "keys_and_clock"
@@ -26,11 +25,15 @@ class Script:
 @cache
 def source(name: str) -> str:
     """Return the text of ``lua/NAME.lua``."""
-    shipped = files("sharedbreaker") / "lua" / f"{name}.lua"
-    if shipped.is_file():
-        return shipped.read_text(encoding="utf-8")
-    checkout = Path(__file__).parents[3] / "lua" / f"{name}.lua"
-    return checkout.read_text(encoding="utf-8")
+    package = Path(__file__).parents[1]
+    for folder in (package / "lua", package.parents[1] / "lua"):
+        path = folder / f"{name}.lua"
+        if path.is_file():
+            return path.read_text(encoding="utf-8")
+    # Inside an archive that Python imports from. It takes a while to load, and is seldom needed.
+    from importlib.resources import files  # noqa: PLC0415
+
+    return (files("sharedbreaker") / "lua" / f"{name}.lua").read_text(encoding="utf-8")
 
 
 @cache

@@ -7,6 +7,7 @@ result. It does no I/O by itself, so the same code serves threads and event loop
 from __future__ import annotations
 
 from collections.abc import Generator
+from functools import cache
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from redis.connection import Connection
@@ -86,15 +87,17 @@ def _first_command(steps: Steps[Any], first: Any) -> Command:
     return steps.throw(first) if isinstance(first, BaseException) else steps.send(first)
 
 
-# Packs words, connects to nothing. What goes over the wire is the same for every kind of connection.
-_packer = Connection()
+@cache
+def _packer() -> Connection:
+    """Return what packs words and connects to nothing; it is the same for every kind of connection."""
+    return Connection()
 
 
 def pack(words: tuple[str | int, ...]) -> bytes:
     """Return a command as it goes over the wire."""
     text = head_of(tuple(map(str, words)), 0)
     # A length is one of bytes, and only here the same as one of characters.
-    return text.encode() if text.isascii() else b"".join(_packer.pack_command(*words))
+    return text.encode() if text.isascii() else b"".join(_packer().pack_command(*words))
 
 
 def packed_words(words: tuple[str, ...]) -> str:
