@@ -192,7 +192,7 @@ class AsyncCircuitBreaker(BaseBreaker):
         """
         store = self._store
         token = this_process().new_token()
-        if store.is_usual:
+        if store.is_usual and not sys.is_finalizing():
             first: Any
             try:
                 first = await self._ask_usual("admit", store.usual_case.admission(token))
@@ -224,7 +224,8 @@ class AsyncCircuitBreaker(BaseBreaker):
     ) -> None:
         """Tell how an admitted call ended: the second half of ``call``. See ``CircuitBreaker.report``."""
         store = self._store
-        if store.is_usual and admission.view is None and not admission.is_local and retry_after is None:
+        is_usual = store.is_usual and not sys.is_finalizing()
+        if is_usual and admission.view is None and not admission.is_local and retry_after is None:
             first: Any
             try:
                 packed = store.usual_case.report(admission, outcome, exception_name(error))

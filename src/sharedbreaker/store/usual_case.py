@@ -10,10 +10,11 @@ from typing import Any
 from sharedbreaker.circuit.admission import Admission, read_usual_admission
 from sharedbreaker.circuit.errors import CircuitBreakerError
 from sharedbreaker.circuit.outcome import Outcome
+from sharedbreaker.circuit.refresh import Batch, refresh_arguments
 from sharedbreaker.store.keys import Keys
 from sharedbreaker.store.process import this_process
 from sharedbreaker.store.scripts import script
-from sharedbreaker.store.steps import head_of, packed_words
+from sharedbreaker.store.steps import head_of, pack, packed_words
 
 MOST_ENDS = 64
 
@@ -28,6 +29,8 @@ class UsualCase:
         self._admit = head_of(("EVALSHA", script("admit").sha, *first), 3)
         self._admit_end = packed_words((who, "0"))
         self._report = head_of(("EVALSHA", script("report").sha, *first), 6)
+        self._refresh_words = ("EVALSHA", script("refresh").sha, *first)
+        self._refresh = head_of(self._refresh_words, 11)
         self._who = who
         self._ends: dict[tuple[Outcome, str], bytes] = {}
 
@@ -48,6 +51,13 @@ class UsualCase:
         token, epoch = admission.token, admission.epoch
         begin = f"{self._report}${len(token)}\r\n{token}\r\n${len(epoch)}\r\n{epoch}\r\n"
         return begin.encode() + end
+
+    def refresh(self, batch: Batch, told: str) -> bytes:
+        """Return a batch as it is told, with the question where the circuit stands."""
+        arguments = refresh_arguments(batch, told, self._who)
+        text = self._refresh + packed_words(arguments)
+        # An exception may be named in any alphabet.
+        return text.encode() if text.isascii() else pack((*self._refresh_words, *arguments))
 
     def read_admission(self, reply: Any, token: str) -> Admission | CircuitBreakerError | None:
         """Return the admission or the refusal that ``reply`` says in short; None where it says more."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import sys
 from time import monotonic
+from typing import NamedTuple
 
 from sharedbreaker.circuit.admission import AdmissionReading, refused_because
 from sharedbreaker.circuit.errors import StoreError
@@ -25,6 +27,16 @@ PART_OF_STALENESS = 0.75
 """How much of a view's time passes before a thread renews it, so that no call has to."""
 
 
+class Telling(NamedTuple):
+    """Something that is being told, and asks where the circuit stands."""
+
+    batch: Batch
+    told: str
+    """An earlier batch that is not told again."""
+    asked_at: float
+    """Monotonic moment before the question."""
+
+
 class ViewingStore(SettlingStore):
     """One circuit, as one process sees it: what it knows without asking."""
 
@@ -38,24 +50,54 @@ class ViewingStore(SettlingStore):
                 self.look_after(view)
             return ""
         if view.is_local:
-            with self._lock:
-                moved = self._alone.fail(view, report)
-                if moved or view is not self.view:
-                    self._look_alone()
-                self._owe()
-            if not self._is_away():
-                self._settle_soon()
-            return moved
+            return self.fail_alone(view, report)
+        telling = self.begin_to_tell(view, report)
+        if self._may_ask():
+            return (yield from self.fail_begun(report, telling))
+        with self._lock:
+            self._held_back.failed(telling.batch)
+            self._owe()
+        self._go_alone()
+        with self._lock:
+            return self._learn(report)
+
+    def fail_alone(self, view: View, report: Report) -> str:
+        """Take note of a failure of a call that this process let through by itself."""
+        with self._lock:
+            moved = self._alone.fail(view, report)
+            if moved or view is not self.view:
+                self._look_alone()
+            self._owe()
+        if not self._is_away():
+            self._settle_soon()
+        return moved
+
+    @property
+    def may_tell_quickly(self) -> bool:
+        """Whether a failure on a view may be told by the usual case."""
+        is_there = not self._is_away() and not sys.is_finalizing()
+        return is_there and self._link.is_quick and self._shared.is_ready
+
+    def begin_to_tell(self, view: View, report: Report | None = None) -> Telling:
+        """Take what ``view`` counted, and a failure after it, to be told at once."""
         with self._lock:
             batch = self._held_back.batch_of(view, this_process().new_token, report)
-        if self._may_ask():
-            reading = yield from self._refresh(batch)
-            if reading is not None:
-                return reading.transition
-        else:
-            with self._lock:
-                self._held_back.failed(batch)
-                self._owe()
+            return Telling(batch, self._held_back.told(), monotonic())
+
+    def told_usual(self, telling: Telling, epoch: str) -> None:
+        """Take note of the short answer: it was counted, and the circuit is closed in ``epoch``."""
+        self._held_back.sending(telling.batch)
+        with self._lock:
+            self._held_back.confirm(telling.batch)
+        if self._last_known.state is not CircuitState.CLOSED:
+            self._last_known.remember_closed()
+        self._see(telling.asked_at, epoch, CircuitState.CLOSED, CircuitMode.AUTOMATIC, None)
+
+    def fail_begun(self, report: Report, telling: Telling) -> Steps[str]:
+        """Tell a failure on a view where the first command may have been sent: it is the refresh of it."""
+        reading = yield from self._refresh_begun(telling)
+        if reading is not None:
+            return reading.transition
         self._go_alone()
         with self._lock:
             return self._learn(report)
@@ -114,13 +156,12 @@ class ViewingStore(SettlingStore):
             return AdmissionReading(None, view.refusal(now), view.mode, "", ())
         return None
 
-    def _refresh(self, batch: Batch | None = None) -> Steps[RefreshReading | None]:
-        """Tell a batch, or what the view counted, and ask where the circuit stands; None without answer."""
-        with self._lock:
-            if batch is None:
-                batch = self._held_back.batch_of(self.view, this_process().new_token)
-            told = self._held_back.told()
-        asked_at = monotonic()
+    def _refresh(self) -> Steps[RefreshReading | None]:
+        """Tell what the view counted, and ask where the circuit stands; None without an answer."""
+        return (yield from self._refresh_begun(self.begin_to_tell(self.view)))
+
+    def _refresh_begun(self, telling: Telling) -> Steps[RefreshReading | None]:
+        batch, told, asked_at = telling
         try:
             reading = yield from self._shared.refresh(batch, told, self._held_back.sending)
         except BaseException as error:  # also a caller that is interrupted: it is told again, and counts once
