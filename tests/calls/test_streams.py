@@ -198,25 +198,33 @@ def test_abandoned_stream_is_released_when_collected(redis: Redis, guard: Any) -
 
 
 def test_collector_may_run_while_the_thread_holds_a_lock(redis: Redis) -> None:
-    """A stream that is collected while its own thread holds the locks of the store blocks nobody."""
+    """A stream that is collected while its own thread holds locks of the store asks nothing there."""
     breaker = new_breaker(redis)
     stream = circuit_breaker(breaker)(pieces)()
     next(stream)
     seen = weakref.ref(stream)
-    done = threading.Event()
     holder: list[Any] = [stream]
     del stream
+    asked_in: list[threading.Thread] = []
 
     def drop() -> None:
         with breaker._store._lock, breaker._store._settling, breaker._store._guard._lock:
             holder.clear()
-        done.set()
 
-    threading.Thread(target=drop, daemon=True).start()
+    dropping = threading.Thread(target=drop, daemon=True)
+    end = observation.observe_redis(
+        lambda step, seconds, *, answered: asked_in.append(threading.current_thread())
+    )
+    try:
+        dropping.start()
+        dropping.join(10)
+        assert seen() is None
+        assert_counts(redis, released=1)
+    finally:
+        end()
 
-    assert done.wait(10)
-    assert seen() is None
-    assert_counts(redis, released=1)
+    assert not dropping.is_alive()
+    assert dropping not in asked_in
 
 
 def test_stream_without_end_is_lost_when_its_lease_is_over(redis: Redis) -> None:
