@@ -27,7 +27,7 @@ test: $(VENV)/.test ## all tests, on servers that they start themselves; ARGS="t
 test-oldest: $(VENV)/.oldest ## the rules and the core on the oldest redis-py that is supported
 	# It leaves sockets to the garbage collector, which the newer ones do not.
 	$(VENV)/oldest/bin/python -m pytest tests/rules tests/core tests/async \
-		-W ignore::pytest.PytestUnraisableExceptionWarning -W ignore::ResourceWarning $(ARGS)
+		--breakers sync -W ignore::pytest.PytestUnraisableExceptionWarning -W ignore::ResourceWarning $(ARGS)
 
 test-sdks: $(SDKS:%=$(VENV)/.sdk-%) ## the integrations with each of Google's SDKs, the oldest supported and the newest, alone
 	@for sdk in $(SDKS); do echo "with $$sdk alone"; $(VENV)/sdk-$$sdk/bin/python -m pytest tests/integrations/google $(ARGS) || exit 1; done

@@ -31,7 +31,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if metafunc.definition.path.parent.name not in breaker_kinds.FOR_BOTH:
+    path = metafunc.definition.path
+    if path.parent.name not in breaker_kinds.FOR_BOTH and path.stem not in breaker_kinds.FILES_FOR_BOTH:
         return
     if metafunc.definition.get_closest_marker("sync_only") is not None:
         return
