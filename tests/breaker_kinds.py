@@ -11,7 +11,7 @@ KINDS: dict[str, type[CircuitBreaker]] = {"sync": CircuitBreaker, "async": Drive
 FOR_BOTH = ("core",)
 """Folders whose tests run once for each kind."""
 FILES_FOR_BOTH = ("test_topology_sentinel", "test_topology_cluster", "test_topology_outage_memory")
-"""And files. What is asked of a place is the same; the ways there are tried in test_topology_async_clients."""
+"""And files: what is asked of a place is the same. test_topology_async_clients tries the ways there."""
 
 
 class _Current:
