@@ -14,7 +14,14 @@ from typing import Any, ParamSpec, TypeVar, overload
 
 from sharedbreaker import observation
 from sharedbreaker.base_breaker import BaseBreaker
-from sharedbreaker.callables import Kind, NotAwaitableError, kind_of, may_be_awaited, refuse_at_once
+from sharedbreaker.callables import (
+    Kind,
+    NotAwaitableError,
+    kind_of,
+    mark_coroutine_function,
+    may_be_awaited,
+    refuse_at_once,
+)
 from sharedbreaker.circuit.admission import Admission
 from sharedbreaker.circuit.control import Act
 from sharedbreaker.circuit.errors import CircuitBreakerError, StoreError
@@ -319,3 +326,6 @@ class AsyncCircuitBreaker(BaseBreaker):
             return await self.snapshot()
         except StoreError:
             return self._store.snapshot_alone()
+
+
+mark_coroutine_function(AsyncCircuitBreaker.call)

@@ -127,3 +127,14 @@ def refuse_at_once(name: str, func: object, kind: Kind) -> NoReturn:
         "AsyncCircuitBreaker serves coroutine functions, async generator functions and async context "
         "managers, CircuitBreaker all others"
     )
+
+
+def mark_coroutine_function(func: Callable[..., Any]) -> None:
+    """Have frameworks take ``func`` for the coroutine function that it nearly always stands for.
+
+    They ask before they call, and run what seems plain to them in a thread.
+    """
+    if sys.version_info >= (3, 12):
+        inspect.markcoroutinefunction(func)
+    else:
+        func._is_coroutine = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined]  # noqa: SLF001
