@@ -26,6 +26,8 @@ class Cluster:
         self.servers = servers
         self.nodes = [server.client(decode_responses=True) for server in servers]
         self.ids = [cast("str", node.execute_command("CLUSTER MYID")) for node in self.nodes]
+        self.moved: dict[int, int] = {}
+        """Slots that have moved since the beginning, and to which master."""
 
     @property
     def ports(self) -> list[int]:
@@ -40,8 +42,9 @@ class Cluster:
         return int(cast("int", self.nodes[0].execute_command("CLUSTER KEYSLOT", key)))
 
     def owner_of(self, key: str) -> int:
-        """Which of the masters owned the key's slot at the beginning."""
-        return self.slot_of(key) * len(self.servers) // SLOTS
+        """Which of the masters owns the key's slot."""
+        slot = self.slot_of(key)
+        return self.moved.get(slot, slot * len(self.servers) // SLOTS)
 
     def names_on(self, master: int, number: int, prefix: str = "circuit") -> list[str]:
         """So many circuits' names whose keys lie on that master."""
@@ -60,6 +63,7 @@ class Cluster:
             yield len(keys)
         for node in (new, old, *self.nodes):
             node.execute_command("CLUSTER SETSLOT", slot, "NODE", self.ids[target])
+        self.moved[slot] = target
 
     def close(self) -> None:
         for node in self.nodes:
