@@ -156,7 +156,7 @@ def test_connection_that_another_thread_closes_fails_no_call(promotion: Promotio
     breaker = new_breaker(promotion.proxy.url, on_redis_change=changes.append, **QUICK)
     succeed(breaker)
     link: Any = breaker._store._shared._link
-    with mock.patch.object(link, "run", side_effect=error):
+    with mock.patch.object(link, "run", side_effect=error), mock.patch.object(link, "ask", side_effect=error):
         succeed(breaker)
         fail(breaker)
     wait_for_tallies(breaker, success=2, failure=1)
