@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from functools import cached_property, partial
-from time import monotonic, perf_counter
+from time import monotonic
 from types import FrameType, TracebackType
 from typing import Any, ParamSpec, TypeVar, overload
 
@@ -24,10 +24,10 @@ from sharedbreaker.callables import (
 )
 from sharedbreaker.circuit.admission import Admission
 from sharedbreaker.circuit.control import Act
-from sharedbreaker.circuit.errors import CircuitBreakerError, StoreError
+from sharedbreaker.circuit.errors import StoreError
 from sharedbreaker.circuit.exposition import exposition
 from sharedbreaker.circuit.outcome import Outcome
-from sharedbreaker.circuit.report import exception_name, report_of
+from sharedbreaker.circuit.report import report_of
 from sharedbreaker.circuit.snapshot import Snapshot
 from sharedbreaker.contexts import guarded_async_context_manager
 from sharedbreaker.open_calls import AsyncOpenCall
@@ -107,10 +107,7 @@ class AsyncCircuitBreaker(BaseBreaker):
         if now < view.closed_until:
             return await self._call_on_view(view, func, args, kwargs)
         if now < view.rejects_until:
-            view.add_rejected()
-            if not view.is_watched:
-                store.look_after(view)
-            raise view.refusal(now)
+            raise store.reject_on_view(view, now)
         admission = await self.admit()
         try:
             result = await self._begin(func, args, kwargs)
@@ -135,14 +132,14 @@ class AsyncCircuitBreaker(BaseBreaker):
             result = await self._begin(func, args, kwargs)
         except Exception as error:
             if isinstance(error, NotAwaitableError):
-                self._end_on_view(view)
+                self._store.count_on_view(view, Outcome.RELEASED)
                 raise
             await walk_async(
                 store.report_on_view(view, self._report_of(view.nobody, error)), self._async_link
             )
             raise
         except BaseException:
-            self._end_on_view(view)
+            self._store.count_on_view(view, Outcome.RELEASED)
             raise
         view.add_success()
         if not view.is_watched:
@@ -156,11 +153,6 @@ class AsyncCircuitBreaker(BaseBreaker):
         if not hasattr(begun, "__await__") and not inspect.isawaitable(begun):
             refuse_at_once(self.name, func, kind_of(func))
         return begun
-
-    def _end_on_view(self, view: View) -> None:
-        view.add(Outcome.RELEASED)
-        if not view.is_watched:
-            self._store.look_after(view)
 
     def __aenter__(self) -> Coroutine[Any, Any, AsyncCircuitBreaker]:
         """Ask for admission to the block; raise CircuitBreakerError where it is refused."""
@@ -199,27 +191,18 @@ class AsyncCircuitBreaker(BaseBreaker):
         """
         store = self._store
         token = this_process().new_token()
-        if store.is_usual and not sys.is_finalizing():
-            first: Any
-            try:
-                first = await self._ask_usual("admit", store.usual_case.admission(token))
-            except BaseException as error:  # the steps know what to do about it
-                first = error
-            else:
-                usual = store.usual_case.read_admission(first, token)
-                if type(usual) is Admission:
-                    store.see_usual(None)
-                    return usual
-                if isinstance(usual, CircuitBreakerError):
-                    store.see_usual(usual)
-                    raise usual
-            reading = await walk_async(store.admit_begun(token), self._async_link, first)
+        if not store.asks_usually:
+            return (await walk_async(store.admit(token), self._async_link)).granted()
+        first: Any
+        try:
+            first = await self._ask_usual("admit", store.usual_case.admission(token))
+        except BaseException as error:  # the steps know what to do about it
+            first = error
         else:
-            reading = await walk_async(store.admit(token), self._async_link)
-        if reading.refusal is not None:
-            raise reading.refusal
-        assert reading.admission is not None  # noqa: S101 - one of the two is there
-        return reading.admission
+            admission = store.take_usual(first, token)
+            if admission is not None:
+                return admission
+        return (await walk_async(store.admit_begun(token), self._async_link, first)).granted()
 
     async def report(
         self,
@@ -231,22 +214,21 @@ class AsyncCircuitBreaker(BaseBreaker):
     ) -> None:
         """Tell how an admitted call ended: the second half of ``call``. See ``CircuitBreaker.report``."""
         store = self._store
-        is_usual = store.is_usual and not sys.is_finalizing()
-        if is_usual and admission.view is None and not admission.is_local and retry_after is None:
-            first: Any
-            try:
-                packed = store.usual_case.report(admission, outcome, exception_name(error))
-                first = await self._ask_usual("report", packed)
-            except BaseException as interruption:  # the steps know what to do about it
-                first = interruption
-            else:
-                if first == b"counted":
-                    return
-            steps = store.report_begun(report_of(admission, Outcome(outcome), error))
-            await walk_async(steps, self._async_link, first)
+        packed = store.usual_report(admission, outcome, error, retry_after)
+        if packed is None:
+            report = report_of(admission, Outcome(outcome), error, retry_after)
+            await walk_async(store.report(report), self._async_link)
             return
-        report = report_of(admission, Outcome(outcome), error, retry_after)
-        await walk_async(store.report(report), self._async_link)
+        first: Any
+        try:
+            first = await self._ask_usual("report", packed)
+        except BaseException as interruption:  # the steps know what to do about it
+            first = interruption
+        else:
+            if first == b"counted":
+                return
+        report = report_of(admission, Outcome(outcome), error)
+        await walk_async(store.report_begun(report), self._async_link, first)
 
     def release(self, admission: Admission, error: BaseException | None = None) -> None:
         """Give an admission back whose call was given up: a thread tells Redis, and nobody waits.
@@ -263,13 +245,9 @@ class AsyncCircuitBreaker(BaseBreaker):
         """Run one packed script, once, and return its reply."""
         if not observation.redis_observers:
             return await self._async_link.run(Command((), None, packed))
-        started = perf_counter()
-        answered = False
-        try:
+        with observation.asking(step) as question:
             reply = await self._async_link.run(Command((), None, packed))
-            answered = True
-        finally:
-            observation.tell_redis(step, perf_counter() - started, answered=answered)
+            question.was_answered = True
         return reply
 
     async def force_open(

@@ -6,9 +6,10 @@ Nobody wants to at first, and then it costs nothing.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
-from time import monotonic
+from time import monotonic, perf_counter
 from types import GeneratorType
 from typing import Any, Protocol, TypeVar
 
@@ -73,6 +74,23 @@ def tell_redis(step: str, seconds: float, *, answered: bool) -> None:
     """Tell all of one question. What an observer raises reaches the log, and no call."""
     for observer in redis_observers:
         _tell(partial(observer, step, seconds, answered=answered))
+
+
+class Question:
+    """A question to Redis that is under way."""
+
+    was_answered = False
+
+
+@contextmanager
+def asking(step: str) -> Iterator[Question]:
+    """Tell all who observe how long the question in the block took, and whether it was answered."""
+    question = Question()
+    started = perf_counter()
+    try:
+        yield question
+    finally:
+        tell_redis(step, perf_counter() - started, answered=question.was_answered)
 
 
 def tell_call(name: str, outcome: Outcome, seconds: float) -> None:

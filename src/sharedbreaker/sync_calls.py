@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Callable
 from functools import partial
-from time import monotonic, perf_counter
+from time import monotonic
 from types import GeneratorType
 from typing import Any, ParamSpec, TypeVar
 
@@ -14,9 +13,8 @@ from sharedbreaker import observation
 from sharedbreaker.base_breaker import BaseBreaker
 from sharedbreaker.callables import ENDED, STREAMS, Kind, refuse_later
 from sharedbreaker.circuit.admission import Admission
-from sharedbreaker.circuit.errors import CircuitBreakerError
 from sharedbreaker.circuit.outcome import Outcome
-from sharedbreaker.circuit.report import exception_name, report_of
+from sharedbreaker.circuit.report import report_of
 from sharedbreaker.store.process import this_process
 from sharedbreaker.store.steps import walk
 from sharedbreaker.store.view import View
@@ -71,10 +69,7 @@ class SyncCalls(BaseBreaker):
                 store.look_after(view)
             return result
         if now < view.rejects_until:
-            view.add_rejected()
-            if not view.is_watched:
-                store.look_after(view)
-            raise view.refusal(now)
+            raise store.reject_on_view(view, now)
         admission = self.admit()
         try:
             result = func(*args, **kwargs)
@@ -113,27 +108,18 @@ class SyncCalls(BaseBreaker):
         """
         store = self._store
         token = this_process().new_token()
-        if store.is_usual and not sys.is_finalizing():
-            first: Any
-            try:
-                first = self._ask_usual("admit", store.usual_case.admission(token))
-            except BaseException as error:  # the steps know what to do about it
-                first = error
-            else:
-                usual = store.usual_case.read_admission(first, token)
-                if type(usual) is Admission:
-                    store.see_usual(None)
-                    return usual
-                if isinstance(usual, CircuitBreakerError):
-                    store.see_usual(usual)
-                    raise usual
-            reading = walk(store.admit_begun(token), self._link, first)
+        if not store.asks_usually:
+            return walk(store.admit(token), self._link).granted()
+        first: Any
+        try:
+            first = self._ask_usual("admit", store.usual_case.admission(token))
+        except BaseException as error:  # the steps know what to do about it
+            first = error
         else:
-            reading = walk(store.admit(token), self._link)
-        if reading.refusal is not None:
-            raise reading.refusal
-        assert reading.admission is not None  # noqa: S101 - one of the two is there
-        return reading.admission
+            admission = store.take_usual(first, token)
+            if admission is not None:
+                return admission
+        return walk(store.admit_begun(token), self._link, first).granted()
 
     def report(
         self,
@@ -150,31 +136,30 @@ class SyncCalls(BaseBreaker):
         again. Where this failure opens the circuit, it stays open for so long, up to ``max_timeout``.
         """
         store = self._store
-        is_usual = store.is_usual and not sys.is_finalizing()
-        if is_usual and admission.view is None and not admission.is_local and retry_after is None:
-            first: Any
-            try:
-                packed = store.usual_case.report(admission, outcome, exception_name(error))
-                first = self._ask_usual("report", packed)
-            except BaseException as interruption:  # the steps know what to do about it
-                first = interruption
-            else:
-                if first == b"counted":
-                    return
-            steps = store.report_begun(report_of(admission, Outcome(outcome), error))
-            walk(steps, self._link, first)
+        packed = store.usual_report(admission, outcome, error, retry_after)
+        if packed is None:
+            report = report_of(admission, Outcome(outcome), error, retry_after)
+            walk(store.report(report), self._link)
             return
-        walk(store.report(report_of(admission, Outcome(outcome), error, retry_after)), self._link)
+        first: Any
+        try:
+            first = self._ask_usual("report", packed)
+        except BaseException as interruption:  # the steps know what to do about it
+            first = interruption
+        else:
+            if first == b"counted":
+                return
+        report = report_of(admission, Outcome(outcome), error)
+        walk(store.report_begun(report), self._link, first)
 
     def _end_on_view(self, view: View, error: BaseException) -> None:
         """Tell how a call ended that ran on a view and raised."""
         store = self._store
         report = self._report_of(view.nobody, error)
-        if report.outcome is not Outcome.FAILURE or view.is_disowned:
-            walk(store.report_on_view(view, report), self._link)
-        elif view.is_local:
+        is_failure = report.outcome is Outcome.FAILURE and not view.is_disowned
+        if is_failure and view.is_local:
             store.fail_alone(view, report)
-        elif not store.may_tell_quickly:
+        elif not (is_failure and store.may_tell_quickly):
             walk(store.report_on_view(view, report), self._link)
         else:
             telling = store.begin_to_tell(view, report)
@@ -196,11 +181,7 @@ class SyncCalls(BaseBreaker):
         """Run one packed script, once, and return its reply."""
         if not observation.redis_observers:
             return self._link.ask(packed)
-        started = perf_counter()
-        answered = False
-        try:
+        with observation.asking(step) as question:
             reply = self._link.ask(packed)
-            answered = True
-        finally:
-            observation.tell_redis(step, perf_counter() - started, answered=answered)
+            question.was_answered = True
         return reply

@@ -50,6 +50,13 @@ class AdmissionReading:
         """Whether the circuit lacks the settings to decide by."""
         return self.admission is None and self.refusal is None
 
+    def granted(self) -> Admission:
+        """Return the admission; raise the refusal where it is one."""
+        if self.refusal is not None:
+            raise self.refusal
+        assert self.admission is not None  # noqa: S101 - one of the two is there
+        return self.admission
+
 
 def admission_arguments(token: str, who: str, *, again: bool) -> tuple[str, ...]:
     """Return the script's arguments. ``again``: the same token was sent before, and no answer came."""

@@ -214,16 +214,13 @@ class RedisStore(ForgetsAtFork):
     def _run_observed(
         self, name: str, arguments: tuple[str, ...], read: Callable[[Any], AnswerT], deadline: float
     ) -> Steps[AnswerT]:
-        started = time.perf_counter()
-        answered = False
-        try:
-            answer = yield from self._run(name, arguments, read, deadline)
-            answered = True
-        except CircuitUnusableError:
-            answered = True
-            raise
-        finally:
-            observation.tell_redis(name, time.perf_counter() - started, answered=answered)
+        with observation.asking(name) as question:
+            try:
+                answer = yield from self._run(name, arguments, read, deadline)
+            except CircuitUnusableError:
+                question.was_answered = True
+                raise
+            question.was_answered = True
         return answer
 
     def _run(

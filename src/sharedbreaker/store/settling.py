@@ -37,8 +37,6 @@ from sharedbreaker.store.view import NEVER, View
 logger = logging.getLogger("sharedbreaker")
 
 SECONDS_FOR_SETTLER = 1.0
-PART_OF_STALENESS = 0.75
-"""How much of a view's time passes before a thread renews it, so that no call has to."""
 
 
 class SettlingStore(ForgetsAtFork):

@@ -7,25 +7,21 @@ meanwhile is added to the hash once.
 from __future__ import annotations
 
 import dataclasses
-import logging
+import sys
 from datetime import timedelta
 from time import monotonic
+from typing import Any
 
-from sharedbreaker.circuit.admission import AdmissionReading
+from sharedbreaker.circuit.admission import Admission, AdmissionReading
 from sharedbreaker.circuit.control import Act, ControlReading
 from sharedbreaker.circuit.errors import CircuitBreakerError, StoreError
-from sharedbreaker.circuit.report import Report
+from sharedbreaker.circuit.outcome import Outcome
+from sharedbreaker.circuit.report import Report, exception_name
 from sharedbreaker.circuit.snapshot import Snapshot
 from sharedbreaker.circuit.state import CircuitMode, CircuitState
 from sharedbreaker.store.process import this_process
 from sharedbreaker.store.steps import Steps
 from sharedbreaker.store.viewing import ViewingStore
-
-logger = logging.getLogger("sharedbreaker")
-
-SECONDS_FOR_SETTLER = 1.0
-PART_OF_STALENESS = 0.75
-"""How much of a view's time passes before a thread renews it, so that no call has to."""
 
 
 class SwitchOverStore(ViewingStore):
@@ -53,13 +49,33 @@ class SwitchOverStore(ViewingStore):
         # What was withdrawn is not used again.
         return reading or self._admit_alone(this_process().new_token())
 
-    def see_usual(self, refusal: CircuitBreakerError | None) -> None:
-        """Take note of a short answer to an admission."""
+    @property
+    def asks_usually(self) -> bool:
+        """Whether a call may ask by the usual case now."""
+        # While the interpreter is leaving no thread can be started, and to connect takes one.
+        return self.is_usual and not sys.is_finalizing()
+
+    def take_usual(self, reply: Any, token: str) -> Admission | None:
+        """Return the admission that a short answer gives, or raise its refusal; None where it says more."""
+        usual = self.usual_case.read_admission(reply, token)
         known = self._last_known
-        if refusal is not None:
-            known.remember_refusal(refusal)
-        elif known.state is not CircuitState.CLOSED or known.mode is not CircuitMode.AUTOMATIC:
+        if isinstance(usual, CircuitBreakerError):
+            known.remember_refusal(usual)
+            raise usual
+        if usual is not None and (
+            known.state is not CircuitState.CLOSED or known.mode is not CircuitMode.AUTOMATIC
+        ):
             known.remember_closed()
+        return usual
+
+    def usual_report(
+        self, admission: Admission, outcome: Outcome, error: BaseException | None, retry_after: float | None
+    ) -> bytes | None:
+        """Return the usual message that a call has ended; None where there is more to say."""
+        is_shared = admission.view is None and not admission.is_local
+        if not (is_shared and retry_after is None and self.asks_usually):
+            return None
+        return self.usual_case.report(admission, outcome, exception_name(error))
 
     def report(self, report: Report) -> Steps[str]:
         """Tell how an admitted call ended; return the transition that it caused, or an empty text.

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from time import monotonic
 from typing import NamedTuple
 
 from sharedbreaker.circuit.admission import AdmissionReading, refused_because
-from sharedbreaker.circuit.errors import StoreError
+from sharedbreaker.circuit.errors import CircuitBreakerError, StoreError
 from sharedbreaker.circuit.outcome import Outcome
 from sharedbreaker.circuit.refresh import Batch, RefreshReading
 from sharedbreaker.circuit.report import Report
@@ -20,9 +19,6 @@ from sharedbreaker.store.settling import SettlingStore, make_sure_to_tell_at_exi
 from sharedbreaker.store.steps import Steps, walk
 from sharedbreaker.store.view import NEVER, View
 
-logger = logging.getLogger("sharedbreaker")
-
-SECONDS_FOR_SETTLER = 1.0
 PART_OF_STALENESS = 0.75
 """How much of a view's time passes before a thread renews it, so that no call has to."""
 
@@ -45,9 +41,7 @@ class ViewingStore(SettlingStore):
         if view.is_disowned:
             return ""
         if report.outcome is not Outcome.FAILURE:
-            view.add(report.outcome)
-            if not view.is_watched:
-                self.look_after(view)
+            self.count_on_view(view, report.outcome)
             return ""
         if view.is_local:
             return self.fail_alone(view, report)
@@ -57,9 +51,20 @@ class ViewingStore(SettlingStore):
         with self._lock:
             self._held_back.failed(telling.batch)
             self._owe()
-        self._go_alone()
-        with self._lock:
-            return self._learn(report)
+        return self._go_by(report)
+
+    def count_on_view(self, view: View, outcome: Outcome) -> None:
+        """Count the end of a call that ran on ``view`` and did not fail."""
+        view.add(outcome)
+        if not view.is_watched:
+            self.look_after(view)
+
+    def reject_on_view(self, view: View, now: float) -> CircuitBreakerError:
+        """Count a rejection on ``view``; return what the call is told."""
+        view.add_rejected()
+        if not view.is_watched:
+            self.look_after(view)
+        return view.refusal(now)
 
     def fail_alone(self, view: View, report: Report) -> str:
         """Take note of a failure of a call that this process let through by itself."""
@@ -98,9 +103,7 @@ class ViewingStore(SettlingStore):
         reading = yield from self._refresh_begun(telling)
         if reading is not None:
             return reading.transition
-        self._go_alone()
-        with self._lock:
-            return self._learn(report)
+        return self._go_by(report)
 
     @property
     def changes_channel(self) -> str:
@@ -150,10 +153,7 @@ class ViewingStore(SettlingStore):
         if now < view.closed_until:
             return view.admit(token)
         if now < view.rejects_until:
-            view.add_rejected()
-            if not view.is_watched:
-                self.look_after(view)
-            return AdmissionReading(None, view.refusal(now), view.mode, "", ())
+            return AdmissionReading(None, self.reject_on_view(view, now), view.mode, "", ())
         return None
 
     def _refresh(self) -> Steps[RefreshReading | None]:
@@ -213,6 +213,12 @@ class ViewingStore(SettlingStore):
                 )
             else:
                 view.rejects_until = NEVER
+
+    def _go_by(self, report: Report) -> str:
+        """Let the end of a call decide here, since Redis cannot be told now; return the transition."""
+        self._go_alone()
+        with self._lock:
+            return self._learn(report)
 
     def _learn(self, report: Report) -> str:
         moved = self._alone.learn(report)
