@@ -31,51 +31,7 @@ ON_REDIS_ERROR = ("local", "allow", "reject")
 
 
 class BaseBreaker(DescribedBreaker):
-    """One circuit breaker for a whole fleet: every process that names the same circuit shares it.
-
-    Creating one does no I/O.
-
-    Args:
-        failure_threshold: failures in a row, over the whole fleet, that open the circuit. Default 5.
-        timeout: seconds the circuit stays open before a probe is let through. It does not limit how
-            long a call may take. Default 60.
-        success_threshold: successful probes that close the circuit. Default 2.
-        expected_exception: the exceptions that count as the service's failures: a class, a tuple of
-            classes, or a function that takes an exception and says yes or no, or an Outcome. Any other
-            Exception is ignored: a caller's error says nothing about the service. Default: every Exception.
-        name: the circuit's name, 1 to 128 of letters, digits and ``_ - . : /``.
-        redis: a client of redis-py or a URL. A client tells where Redis is and is itself neither used nor
-            changed. None means SHAREDBREAKER_REDIS_URL, else REDIS_URL, else localhost.
-        half_open_max_calls: probes under way at once in the whole fleet. None means as many as
-            ``success_threshold``.
-        probe_timeout: seconds a probe keeps its place without a report. Default 60.
-        lease_timeout: seconds any other call stays on the books without a report, before it is
-            counted as lost; make it longer than the longest call. Default 900.
-        idle_ttl: seconds after which a closed circuit that nobody calls or holds is forgotten.
-            None means never.
-        retry_after_of: a function that takes a failure and returns the seconds after which the service itself
-            asked to be called again, or None. Where that failure opens the circuit, it stays open for so
-            long. Default: no service says so.
-        max_timeout: seconds that the circuit stays open at most on the service's word. Default 300.
-        max_staleness: seconds that this process may act on what it last heard of the circuit, and hold
-            back its own successes, rejections and ignored calls before it writes them. Failures are
-            written at once, and probes are always admitted by Redis. Default 0: every call asks Redis.
-        push: whether changes of the circuit are also published, so that processes with a
-            ``max_staleness`` hear of them at once. Default False.
-        redis_timeout: seconds that any wait for Redis may last. Default 0.25.
-        redis_retry_interval: seconds between two tries of a process while Redis does not answer; one call
-            tries, the others do not wait. Default 1.
-        on_redis_error: what decides while Redis does not answer. ``"local"``, the default: the same rules
-            in this process, begun from the last state known. ``"allow"``: every call runs.
-            ``"reject"``: no call runs. What happened meanwhile is added to Redis when it answers.
-        on_redis_change: called with False when this process loses Redis and with True when it has it
-            again, in whichever thread notices. An exception in it changes nothing.
-        prefix: what the keys in Redis begin with. Default ``sharedbreaker``.
-
-    Raises:
-        SettingsError: a ValueError, for a setting that makes no sense.
-
-    """
+    """A breaker without its ways to make calls. ``CircuitBreaker`` says what the arguments are."""
 
     def __init__(
         self,

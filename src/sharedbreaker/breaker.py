@@ -34,7 +34,7 @@ class CircuitBreaker(SyncCalls):
             classes, or a function that takes an exception and says yes or no, or an Outcome. Any other
             Exception is ignored: a caller's error says nothing about the service. Default: every Exception.
         name: the circuit's name, 1 to 128 of letters, digits and ``_ - . : /``.
-        redis: a redis.Redis client or a URL. A client tells where Redis is and is itself neither used nor
+        redis: a client of redis-py or a URL. A client tells where Redis is and is itself neither used nor
             changed. None means SHAREDBREAKER_REDIS_URL, else REDIS_URL, else localhost.
         half_open_max_calls: probes under way at once in the whole fleet. None means as many as
             ``success_threshold``.
