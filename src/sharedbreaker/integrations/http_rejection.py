@@ -10,14 +10,19 @@ from sharedbreaker.circuit.errors import CircuitBreakerError
 STATUS = 503
 
 
-def headers_of(refusal: CircuitBreakerError) -> dict[str, str]:
-    """Return the headers of the answer: never to be cached, and when to come back, where that is known.
+def retry_after_seconds(seconds: float) -> str:
+    """Return the value of a Retry-After header: whole seconds, never too early, at least 1.
 
-    Retry-After is in whole seconds, rounded up and at least 1: with a 0, clients would come at once.
+    With a 0, clients would come at once.
     """
+    return str(max(1, math.ceil(seconds)))
+
+
+def headers_of(refusal: CircuitBreakerError) -> dict[str, str]:
+    """Return the headers of the answer: never to be cached, and when to come back, where that is known."""
     headers = {"Cache-Control": "no-store"}
     if refusal.retry_after is not None:
-        headers["Retry-After"] = str(max(1, math.ceil(refusal.retry_after)))
+        headers["Retry-After"] = retry_after_seconds(refusal.retry_after)
     return headers
 
 

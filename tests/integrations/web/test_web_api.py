@@ -24,9 +24,9 @@ from sharedbreaker import (
     observation,
 )
 from sharedbreaker.demo.redis_server import RedisServer
+from sharedbreaker.integrations.http_rejection import retry_after_seconds
 from sharedbreaker.integrations.prometheus import register_circuit_breakers, unregister_circuit_breakers
 from sharedbreaker.integrations.web import BreakerSite, Request
-from sharedbreaker.integrations.web.retry_after import retry_after_seconds
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from typing import Any
 
 from sharedbreaker.circuit.control import Act
 from sharedbreaker.circuit.errors import SettingsError
+from sharedbreaker.integrations.http_rejection import retry_after_seconds
 from sharedbreaker.integrations.web.messages import (
     Request,
     Response,
@@ -15,7 +16,6 @@ from sharedbreaker.integrations.web.messages import (
     json_response,
     timestamp,
 )
-from sharedbreaker.integrations.web.retry_after import retry_after_seconds
 from sharedbreaker.integrations.web.security import TOKEN_HEADER, TokenGate, is_from_elsewhere
 from sharedbreaker.operator import Operator
 
