@@ -15,48 +15,17 @@ from typing import NoReturn
 import click
 
 from sharedbreaker.circuit.errors import SettingsError
+from sharedbreaker.cli.serving import refuse, refuse_address, serving
 from sharedbreaker.integrations.web import BreakerSite
 from sharedbreaker.integrations.web.asgi import BreakerApp
-from sharedbreaker.store.keys import DEFAULT_PREFIX
 
 DEFAULT_PORT = 9788
-HIGHEST_PORT = 65535
-LONGEST_TIMEOUT = 60.0
 TOKEN_VARIABLE = "SHAREDBREAKER_WEB_TOKEN"  # noqa: S105 - a variable's name
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 @click.command(short_help="Serve a page that shows all circuits, live.")
-@click.option(
-    "--redis",
-    "redis_url",
-    metavar="URL",
-    help="The Redis to show (redis://, rediss:// or unix://). Default: SHAREDBREAKER_REDIS_URL, else "
-    "REDIS_URL, else localhost.",
-)
-@click.option(
-    "--prefix", default=DEFAULT_PREFIX, show_default=True, help="What the keys of the circuits begin with."
-)
-@click.option(
-    "--host",
-    default="127.0.0.1",
-    show_default=True,
-    help="Address to listen on; 0.0.0.0 in a container.",
-)
-@click.option(
-    "--port",
-    type=click.IntRange(0, HIGHEST_PORT),
-    default=DEFAULT_PORT,
-    show_default=True,
-    help="Port to listen on; 0 for any free one, which is printed.",
-)
-@click.option(
-    "--timeout",
-    type=click.FloatRange(0.01, LONGEST_TIMEOUT),
-    default=0.5,
-    show_default=True,
-    help="Seconds that an answer may wait for Redis.",
-)
+@serving(port=DEFAULT_PORT, redis_is_to="show", who_waits="an answer")
 @click.option(
     "--token-file",
     type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
@@ -89,7 +58,7 @@ def serve(
     Exits 0 when it is told to end, 2 if it could not begin.
     """
     if importlib.util.find_spec("uvicorn") is None:
-        _refuse("it needs uvicorn, which is not installed: pip install 'sharedbreaker[web]'")
+        refuse("serve", "it needs uvicorn, which is not installed: pip install 'sharedbreaker[web]'")
     try:
         token = _token(token_file)
         site = BreakerSite(
@@ -101,15 +70,13 @@ def serve(
             hosts=_hosts(host, allowed),
         )
     except SettingsError as error:
-        _refuse(str(error))
+        refuse("serve", str(error))
     except (OSError, UnicodeDecodeError) as error:
-        _refuse(f"cannot read the token in {token_file}: {error}")
+        refuse("serve", f"cannot read the token in {token_file}: {error}")
     try:
         listener = _listener(host, port)
     except OSError as error:
-        _refuse(
-            f"cannot listen on {host}:{port}: {error.strerror or error}; choose another with --port or --host"
-        )
+        refuse_address("serve", host, port, error)
     with listener:
         address = f"[{host}]" if ":" in host else host
         what = "read-only" if token is None else "with acts for who has the token"
@@ -166,8 +133,3 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _refuse(message: str) -> NoReturn:
-    click.echo(f"sharedbreaker serve: {message}", err=True)
-    sys.exit(2)
