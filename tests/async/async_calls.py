@@ -90,3 +90,21 @@ def wait_until_settled(breaker: AsyncCircuitBreaker) -> None:
 def ends_of(circuit: CircuitInRedis) -> dict[str, int]:
     """The tallies that are not zero."""
     return {name: count for name, count in circuit.tallies().items() if count} if circuit.fields() else {}
+
+
+class Phase:
+    """How far a call has come."""
+
+    def __init__(self, *, fails: bool = False) -> None:
+        self.now = "admission"
+        self._work = service_down if fails else work
+
+    async def guarded(self) -> str:
+        self.now = "call"
+        try:
+            result = await self._work()
+        except Exception:
+            self.now = "report"
+            raise
+        self.now = "report"
+        return result

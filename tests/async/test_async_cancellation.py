@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from async_calls import (
+    Phase,
     ends_of,
     fail,
     new_breaker,
-    service_down,
     succeed,
     wait_until_settled,
     work,
@@ -30,24 +30,6 @@ from sharedbreaker.demo.redis_server import RedisServer
 WAYS = [cancel, cancel_late, close]
 GIVEN_UP = (asyncio.CancelledError, Closed)
 MOST_PLACES = 100
-
-
-class Phase:
-    """How far a call has come."""
-
-    def __init__(self, *, fails: bool = False) -> None:
-        self.now = "admission"
-        self._work = service_down if fails else work
-
-    async def guarded(self) -> str:
-        self.now = "call"
-        try:
-            result = await self._work()
-        except Exception:
-            self.now = "report"
-            raise
-        self.now = "report"
-        return result
 
 
 def suspended_at(place: int, way: Callable[[Any], None], awaitable: Awaitable[Any]) -> Suspended:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from async_calls import (
+    Phase,
     ends_of,
     hold,
     new_breaker,
@@ -20,24 +21,6 @@ from redis import Redis
 from circuit_in_redis import CircuitInRedis
 from sharedbreaker import AsyncCircuitBreaker
 from sharedbreaker.demo.redis_server import RedisServer
-
-
-class Phase:
-    """How far a call has come."""
-
-    def __init__(self, *, fails: bool = False) -> None:
-        self.now = "admission"
-        self._work = service_down if fails else work
-
-    async def guarded(self) -> str:
-        self.now = "call"
-        try:
-            result = await self._work()
-        except Exception:
-            self.now = "report"
-            raise
-        self.now = "report"
-        return result
 
 
 def test_many_cancelled_at_random_moments(redis_server: RedisServer, redis: Redis) -> None:

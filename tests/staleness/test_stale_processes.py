@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import threading
 from pathlib import Path
 from time import monotonic
-from types import TracebackType
 from typing import Any
 
 import pytest
@@ -18,36 +14,18 @@ from cutting_proxy import CuttingProxy
 from redis import Redis
 from stale_circuits import STALENESS, load_scripts, number_of_scripts, wait_until
 
+from child_process import ChildProcess
 from circuit_in_redis import CircuitInRedis, new_breaker, succeed, trip
 from sharedbreaker.demo.redis_server import RedisServer
 
 HELD = 5
 
 
-class Child:
+class Child(ChildProcess):
     """One process that goes one way: see stale_child.py."""
 
     def __init__(self, url: str, way: str, **settings: Any) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("stale_child.py")), url, way, json.dumps(settings)],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def __enter__(self) -> Child:
-        return self
-
-    def __exit__(
-        self,
-        exception_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._process.kill()
-        self._process.communicate()
+        super().__init__(Path(__file__).with_name("stale_child.py"), url, way, json.dumps(settings))
 
     def hear(self) -> Any:
         assert self._process.stdout is not None

@@ -3,39 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
+from child_process import ChildProcess
 
-class Child:
+
+class Child(ChildProcess):
     """One process. It ends with its standard input, and so with its parent."""
 
     def __init__(self, url: str, clock_wrong_by: float = 0, **settings: Any) -> None:
         script = Path(__file__).with_name("topology_child.py")
-        self._process = subprocess.Popen(
-            [sys.executable, str(script), url, json.dumps(settings), str(clock_wrong_by)],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def __enter__(self) -> Child:
-        return self
-
-    def __exit__(
-        self,
-        exception_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._process.kill()
-        self._process.communicate()
+        super().__init__(script, url, json.dumps(settings), str(clock_wrong_by))
 
     def ask(self, word: str, times: int = 1) -> Any:
         """Have it obey, so many times; return its last answer."""
