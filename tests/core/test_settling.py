@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
+from cutting_proxy import CuttingProxy
 from redis import Redis
 
 from circuit_in_redis import CircuitInRedis, new_breaker
 from sharedbreaker import Outcome
 from sharedbreaker.circuit.report import report_of
 from sharedbreaker.demo.redis_server import RedisServer
+from sharedbreaker.store.alone import Alone
 from sharedbreaker.store.guard import Guard
 from sharedbreaker.store.link import Link
 from sharedbreaker.store.scripts import script
 from sharedbreaker.store.steps import Command
 
 PATIENCE_SECONDS = 20
+
+
+@pytest.fixture
+def proxy(redis_server: RedisServer) -> Iterator[CuttingProxy]:
+    with CuttingProxy(redis_server.port) as proxy:
+        yield proxy
+
 
 pytestmark = pytest.mark.sync_only("a thread tells for both")
 
@@ -109,3 +119,39 @@ def test_process_that_leaves_waits_for_what_is_on_its_way(
         assert circuit.leases() == {}
     finally:
         gate.is_open.set()
+
+
+def test_call_that_ends_as_redis_comes_back_is_not_called_written(
+    proxy: CuttingProxy, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever looks in that very moment sees it as unwritten, and it is told without a further call."""
+    breaker = new_breaker(proxy.url, redis_timeout=0.3, redis_retry_interval=0.001)
+    breaker.call(int)
+    store = breaker._store
+    circuit = CircuitInRedis(redis)
+    seen: list[dict[str, object]] = []
+    looks = threading.Thread(target=lambda: seen.append(breaker.get_metrics()))
+    come_back = Alone.come_back
+
+    def call_and_look_meanwhile(alone: Alone) -> int:
+        away_us = come_back(alone)
+        store.view.add(Outcome.SUCCESS)
+        looks.start()
+        looks.join(0.2)
+        return away_us
+
+    monkeypatch.setattr(Alone, "come_back", call_and_look_meanwhile)
+    proxy.lose_reply_to("admit", silently=True)
+    breaker.call(int)
+
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not looks.ident:
+        breaker.get_metrics()
+        assert time.monotonic() < deadline, "Redis never came back"
+    looks.join(PATIENCE_SECONDS)
+    metrics = seen[0]
+    assert metrics["unwritten_calls"] == 1 or metrics["successful_calls"] == 3
+
+    while circuit.number("successful_calls") < 3:
+        assert time.monotonic() < deadline, "nobody tells of the call"
+        time.sleep(0.001)

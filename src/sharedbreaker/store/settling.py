@@ -128,7 +128,8 @@ class SettlingStore(ForgetsAtFork):
 
     def here(self) -> tuple[bool, int]:
         """Return whether this process decides by itself, and how many calls Redis is not told of. No I/O."""
-        return self._alone.since_us is not None or self._is_away(), self._unwritten()
+        is_alone, unwritten = self._whereabouts()
+        return is_alone or self._is_away(), unwritten
 
     def _moved(self, transition: str) -> None:
         """Take note of a transition that this process brought about without asking; an empty text is none."""
@@ -225,13 +226,17 @@ class SettlingStore(ForgetsAtFork):
             away_us / 1_000_000,
         )
         self._news.tell()
+        if self._may_owe:  # a call ended here after all else was told
+            self._settle_soon()
 
-    def _unwritten(self) -> int:
-        if not self._may_owe and not self._max_staleness:
-            return 0
+    def _whereabouts(self) -> tuple[bool, int]:
+        """Return whether this process decides by itself, and how many calls Redis is not told of, at one instant."""
         with self._lock:
+            if not self._may_owe and not self._max_staleness:
+                return self._alone.since_us is not None, 0
             waiting = self.view.waiting + sum(view.waiting for view in self._held_back.past if view.is_local)
-            return self._books.calls + self._held_back.calls + waiting
+            unwritten = self._books.calls + self._held_back.calls + waiting
+            return self._alone.since_us is not None, unwritten
 
     def _is_settled(self) -> bool:
         with self._lock:

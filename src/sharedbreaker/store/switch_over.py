@@ -163,14 +163,14 @@ class SwitchOverStore(ViewingStore):
         # Redis may answer what only reads, and take no call: then this process still decides by itself.
         if self._may_owe:
             self._settle_soon()
-        is_away = self._alone.since_us is not None
-        return dataclasses.replace(snapshot, redis_available=not is_away, unwritten_calls=self._unwritten())
+        is_alone, unwritten = self._whereabouts()
+        return dataclasses.replace(snapshot, redis_available=not is_alone, unwritten_calls=unwritten)
 
     def snapshot_alone(self) -> Snapshot:
         """Look at what this process decides by, while Redis cannot be asked."""
         with self._lock:
             snapshot = self._alone.snapshot(self.view)
-        return dataclasses.replace(snapshot, redis_available=False, unwritten_calls=self._unwritten())
+        return dataclasses.replace(snapshot, redis_available=False, unwritten_calls=self._whereabouts()[1])
 
     def _admit_in_redis(self, token: str) -> Steps[AdmissionReading | None]:
         """Ask; None where there is no answer."""
