@@ -44,7 +44,7 @@ class Promotion:
     def promote(self) -> None:
         """Promote the replica and demote the master, which keeps its connections.
 
-        Nothing is written meanwhile, as Redis' own FAILOVER sees to: what the master answers, the replica has.
+        Nothing is written meanwhile, as Redis' own FAILOVER sees to: the replica has all that was answered.
         """
         self.master.client_pause(LONGEST_PAUSE_MS, all=False)
         wait_until(self._is_in_step, "the replica has everything")
@@ -63,7 +63,7 @@ class Promotion:
     def _is_in_step(self) -> bool:
         link = self.replica.info("replication")
         written = self.master.info("replication")["master_repl_offset"]
-        return link["master_link_status"] == "up" and link["slave_repl_offset"] >= written
+        return bool(link["master_link_status"] == "up" and link["slave_repl_offset"] >= written)
 
 
 @pytest.fixture

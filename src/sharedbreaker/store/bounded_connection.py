@@ -7,6 +7,8 @@ them leaves in time. Connections are made seldom; the thread is nothing on a cal
 
 from __future__ import annotations
 
+# Python reads it when a name is first resolved; a child forked in that very moment could resolve none.
+import encodings.idna  # noqa: F401
 import math
 import threading
 import time

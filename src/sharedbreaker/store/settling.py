@@ -230,7 +230,7 @@ class SettlingStore(ForgetsAtFork):
             self._settle_soon()
 
     def _whereabouts(self) -> tuple[bool, int]:
-        """Return whether this process decides by itself, and how many calls Redis is not told of, at one instant."""
+        """Return at one instant whether this process decides by itself, and how many calls are unwritten."""
         with self._lock:
             if not self._may_owe and not self._max_staleness:
                 return self._alone.since_us is not None, 0
