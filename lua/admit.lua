@@ -10,28 +10,33 @@
 -- returns in the usual cases one text: EPOCH (admitted, closed), "EPOCH RETRY_AFTER_MS" (rejected, open) or
 --         "EPOCH RETRY_AFTER_MS held_open" (the same, by hand; without an end there is no number); otherwise
 --         {verdict, state, mode, epoch, retry_after_ms, transition, unreadable field...}
---         verdict: admitted | probe | rejected | undeclared (no settings to decide by: declare, then ask again)
+--         verdict: admitted | once (admitted, and each further call has to ask as well) | probe
+--                  | observed (would be turned away, and runs because nothing is enforced; decides nothing)
+--                  | rejected | ramping (turned away while the share of calls grows) | full (by max_in_flight)
+--                  | undeclared (no settings to decide by: declare, then ask again)
+--         mode: as the hash has it, or "observe"
 --         retry_after_ms: '' where nobody knows; transition: '' unless this call made one
--- upholds: every admission is a lease; in half-open at most half_open_max_calls of them; the only open -> half_open
+-- upholds: every admission is a lease; in half-open at most half_open_max_calls of them; the only open -> half_open;
+--          calls that hang open the circuit before they end
 
 local token = ARGV[1]
 local who = ARGV[2]
 local again = ARGV[3]
 
 local values = redis.call('HMGET', circuit_key, 'state', 'mode', 'epoch', 'reclaim_at', 'lease_timeout_ms',
-  'idle_ttl_ms')
+  'rules')
 local epoch = values[3]
 
 -- The usual case. Whatever is not exactly as usual is looked at below.
 local reclaim_at_ms = tonumber(values[4])
 local lease_ms = tonumber(values[5])
-if values[1] == 'closed' and values[2] == 'automatic' and values[6] == '0' and again == '0'
+if values[1] == 'closed' and values[2] == 'automatic' and values[6] == 'plain' and again == '0'
   and reclaim_at_ms and reclaim_at_ms > now_ms and epoch and #epoch == 16
   and lease_ms and lease_ms >= 1 and lease_ms < 2 ^ 53 and lease_ms % 1 == 0 then
   redis.call('ZADD', leases_key, now_ms + lease_ms, token)
   return epoch
 end
-if values[1] == 'open' and values[6] == '0' and again == '0'
+if values[1] == 'open' and values[6] == 'plain' and again == '0'
   and reclaim_at_ms and reclaim_at_ms > now_ms and epoch and #epoch == 16 then
   local opening = redis.call('HMGET', circuit_key, 'opened_at', 'open_until', 'open_timeout_ms', 'retry_after_ms')
   local opened_at_ms = tonumber(opening[1])
@@ -50,6 +55,7 @@ if values[1] == 'open' and values[6] == '0' and again == '0'
 end
 
 -- circuit.lua
+-- trip_rules.lua
 
 -- While all probes are out, the next answer is a call away and not a lease away.
 local PROBES_BUSY_RETRY_MS = 1000
@@ -60,46 +66,73 @@ end
 
 local circuit = circuit_in(values)
 local lease_timeout_ms = number_in('lease_timeout_ms', values[5], 1)
-local idle_ttl_ms = number_in('idle_ttl_ms', values[6])
-if not circuit or not lease_timeout_ms or not idle_ttl_ms then
+local idle_ttl_ms = number_in('idle_ttl_ms', redis.call('HGET', circuit_key, 'idle_ttl_ms'))
+if circuit then
+  circuit.rules = values[6]
+end
+local rule = circuit and rule_in_force(circuit)
+if not rule or not lease_timeout_ms or not idle_ttl_ms then
   return answer({ 'undeclared', '', '', '0', '', '' })
 end
 
 reclaim()
 if again == '1' then
-  redis.call('ZREM', leases_key, token, 'probe:' .. token)
+  redis.call('ZREM', leases_key, token, 'probe:' .. token, 'observed:' .. token)
 end
 
-local function reply(verdict, retry_after_ms, moved)
+local observes = is_observing(circuit, rule)
+local moved = ''
+
+local function reply(verdict, retry_after_ms)
   keep_or_expire(circuit, idle_ttl_ms)
-  return answer({ verdict, circuit.state, circuit.mode, whole(circuit.epoch), retry_after_ms, moved })
+  return answer({ verdict, circuit.state, observes and 'observe' or circuit.mode, whole(circuit.epoch), retry_after_ms,
+    moved })
+end
+
+local function turn_away(verdict, retry_after_ms)
+  if observes then
+    tally('observed_rejections', 1)
+    redis.call('ZADD', leases_key, whole(now_ms + lease_timeout_ms), 'observed:' .. token)
+    return reply('observed', '')
+  end
+  tally('rejected_calls', 1)
+  return reply(verdict, retry_after_ms)
 end
 
 if circuit.state == 'closed' then
-  redis.call('ZADD', leases_key, whole(now_ms + lease_timeout_ms), token)
-  return reply('admitted', '', '')
+  if circuit.rules ~= 'plain' then
+    moved = open_if_calls_hang(circuit, rule, who)
+  end
+  if moved == '' then
+    local verdict, retry_after_ms
+    if circuit.rules ~= 'plain' then
+      verdict, retry_after_ms = turned_away(circuit, rule)
+    end
+    if verdict then
+      return turn_away(verdict, retry_after_ms)
+    end
+    redis.call('ZADD', leases_key, whole(now_ms + lease_timeout_ms), token)
+    return reply(circuit.rules ~= 'plain' and must_ask_each(rule) and 'once' or 'admitted', '')
+  end
 end
 
-local more = redis.call('HMGET', circuit_key, 'opened_at', 'open_until', 'open_timeout_ms',
-  'half_open_max_calls', 'probe_timeout_ms', 'probes', 'retry_after_ms', 'max_timeout_ms')
-local open_timeout_ms = number_in('open_timeout_ms', more[3], 1)
-local half_open_max_calls = number_in('half_open_max_calls', more[4], 1)
-local probe_timeout_ms = number_in('probe_timeout_ms', more[5], 1)
-if not open_timeout_ms or not half_open_max_calls or not probe_timeout_ms then
+local more = redis.call('HMGET', circuit_key, 'opened_at', 'open_until', 'half_open_max_calls', 'probe_timeout_ms',
+  'probes', 'retry_after_ms', 'reopenings')
+local half_open_max_calls = number_in('half_open_max_calls', more[3], 1)
+local probe_timeout_ms = number_in('probe_timeout_ms', more[4], 1)
+if not half_open_max_calls or not probe_timeout_ms then
   return answer({ 'undeclared', '', '', '0', '', '' })
 end
 
 if circuit.state == 'open' then
   local open_until_ms = number_in('open_until', more[2])
   if circuit.mode == 'held_open' and not open_until_ms then
-    tally('rejected_calls', 1)
-    return reply('rejected', '', '')
+    return turn_away('rejected', '')
   end
   if circuit.mode ~= 'held_open' then
     -- A clock that stepped back, or a hand that wrote a moment, costs one period more and never a longer one.
     local opened_at_ms = number_in('opened_at', more[1])
-    local longest_ms = opening_ms(open_timeout_ms, number_in('max_timeout_ms', more[8], 1),
-      number_in('retry_after_ms', more[7]))
+    local longest_ms = opening_ms(rule, number_in('retry_after_ms', more[6]), number_in('reopenings', more[7]))
     if not open_until_ms or not opened_at_ms or opened_at_ms > now_ms then
       opened_at_ms = now_ms
       open_until_ms = math.min(open_until_ms or now_ms + longest_ms, now_ms + longest_ms)
@@ -110,17 +143,16 @@ if circuit.state == 'open' then
     end
   end
   if now_ms < open_until_ms then
-    tally('rejected_calls', 1)
-    return reply('rejected', whole(open_until_ms - now_ms), '')
+    return turn_away('rejected', whole(open_until_ms - now_ms))
   end
 end
 
-local probes, ends = probes_in(more[6])
+local probes, ends = probes_in(more[5])
 local retry_after_ms = PROBES_BUSY_RETRY_MS
 for slot, probe in ipairs(probes) do
   -- A client that repeats by itself what it was not answered gets the same answer again.
   if probe == 'probe:' .. token then
-    return reply('probe', '', '')
+    return reply('probe', '')
   end
   -- No place is held for longer than the settings say, whatever became of the clock.
   if ends[slot] > now_ms + probe_timeout_ms then
@@ -131,11 +163,9 @@ for slot, probe in ipairs(probes) do
   retry_after_ms = math.min(retry_after_ms, ends[slot] - now_ms)
 end
 if #probes >= half_open_max_calls then
-  tally('rejected_calls', 1)
-  return reply('rejected', whole(retry_after_ms), '')
+  return turn_away('rejected', whole(retry_after_ms))
 end
 
-local moved = ''
 if circuit.state == 'open' then
   local why = 'open_timeout_over'
   if circuit.mode == 'held_open' then
@@ -150,4 +180,4 @@ probes[#probes + 1] = 'probe:' .. token
 redis.call('ZADD', leases_key, whole(now_ms + probe_timeout_ms), 'probe:' .. token)
 reclaim_by(now_ms + probe_timeout_ms)
 write_probes(probes)
-return reply('probe', '', moved)
+return reply('probe', '')

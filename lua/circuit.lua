@@ -115,6 +115,21 @@ local function circuit_in(values)
   return circuit
 end
 
+-- What rules besides the default one keep, in fields that are there only while such a rule is in force.
+local KEPT_BY_RULES = { 'failure_rate:calls', 'slow_call_rate:calls', 'failure_reporters', 'failing_since' }
+for slot = 0, 9 do
+  KEPT_BY_RULES[#KEPT_BY_RULES + 1] = 'failure_rate:' .. slot
+  KEPT_BY_RULES[#KEPT_BY_RULES + 1] = 'slow_call_rate:' .. slot
+end
+
+-- What was counted towards opening counts no more.
+local function forget_results(circuit)
+  redis.call('HSET', circuit_key, 'failure_count', '0')
+  if circuit.rules ~= 'plain' then
+    redis.call('HDEL', circuit_key, unpack(KEPT_BY_RULES))
+  end
+end
+
 -- The one door. Counts that decide start anew; `failure_count` tells until closing how many failures it took.
 -- open_until_ms is read for `to` = open only; without it the circuit stays open until somebody lets it go.
 local function transition(circuit, to, why, who, open_until_ms, details)
@@ -127,7 +142,11 @@ local function transition(circuit, to, why, who, open_until_ms, details)
     redis.call('HSET', circuit_key, 'opened_at', whole(now_ms), 'retry_after_ms', '',
       'open_until', open_until_ms and whole(open_until_ms) or '')
   elseif to == 'closed' then
-    redis.call('HSET', circuit_key, 'failure_count', '0', 'opened_at', '', 'open_until', '', 'retry_after_ms', '')
+    redis.call('HSET', circuit_key, 'opened_at', '', 'open_until', '', 'retry_after_ms', '')
+    forget_results(circuit)
+  end
+  if circuit.rules ~= 'plain' then
+    redis.call('HDEL', circuit_key, 'ramp_until', 'ramp_credit')
   end
   local name = from .. '_to_' .. to
   tally(name, 1)
@@ -201,25 +220,74 @@ local TALLY_OF_OUTCOME = {
   released = 'released_calls',
 }
 
+-- Settings of the rules besides the default one, and the least that each may be, which is what turns it off.
+local RULE_SETTINGS = { 'failure_rate_percent', 'failure_rate_window_ms', 'failure_rate_window_calls',
+  'failure_rate_minimum_calls', 'slow_call_rate_percent', 'slow_call_rate_window_ms', 'slow_call_rate_window_calls',
+  'slow_call_rate_minimum_calls', 'slow_call_duration_ms', 'timeout_growth_percent', 'ramp_up_ms', 'minimum_reporters',
+  'max_in_flight', 'observe', 'lease_timeout_ms' }
+local LEAST_OF_RULE = { 0, 0, 0, 1, 0, 0, 0, 1, 0, 100, 0, 1, 0, 0, 1 }
+
 -- The settings that decide what a result does, or nil where one is missing.
-local function rule_in_force()
+local function rule_in_force(circuit)
   local values = redis.call('HMGET', circuit_key, 'failure_threshold', 'success_threshold', 'open_timeout_ms',
     'max_timeout_ms')
   local rule = {
-    failure_threshold = number_in('failure_threshold', values[1], 1),
+    failure_threshold = number_in('failure_threshold', values[1], 0),
     success_threshold = number_in('success_threshold', values[2], 1),
     open_timeout_ms = number_in('open_timeout_ms', values[3], 1),
     max_timeout_ms = number_in('max_timeout_ms', values[4], 1),
   }
-  return rule.failure_threshold and rule.success_threshold and rule.open_timeout_ms and rule
+  if not (rule.failure_threshold and rule.success_threshold and rule.open_timeout_ms) then
+    return nil
+  end
+  if circuit.rules ~= 'plain' then
+    for slot, value in ipairs(redis.call('HMGET', circuit_key, unpack(RULE_SETTINGS))) do
+      local name, least = RULE_SETTINGS[slot], LEAST_OF_RULE[slot]
+      rule[name] = number_in(name, value, least) or least
+    end
+    -- A rate over no window, or of calls that are slow at once, is none.
+    for _, name in ipairs({ 'failure_rate', 'slow_call_rate' }) do
+      if rule[name .. '_window_ms'] == 0 and rule[name .. '_window_calls'] == 0 then
+        rule[name .. '_percent'] = 0
+      end
+    end
+    if rule.slow_call_duration_ms == 0 then
+      rule.slow_call_rate_percent = 0
+    end
+  end
+  return rule
 end
 
--- How long an opening may last: the service's own word goes before `timeout`, up to `max_timeout`.
-local function opening_ms(open_timeout_ms, max_timeout_ms, retry_after_ms)
-  if not retry_after_ms then
-    return open_timeout_ms
+-- Whether all is decided and nothing is enforced. Whoever holds a circuit by hand is obeyed.
+local function is_observing(circuit, rule)
+  return circuit.rules ~= 'plain' and rule.observe == 1 and circuit.mode == 'automatic'
+end
+
+-- How long an opening may last: the service's own word goes before `timeout`, and so do openings that came one after
+-- the other without a quiet time between them, up to `max_timeout`.
+local function opening_ms(rule, retry_after_ms, reopenings)
+  local most_ms = math.max(rule.open_timeout_ms, rule.max_timeout_ms or 0)
+  if retry_after_ms then
+    return math.max(1, math.min(retry_after_ms, most_ms))
   end
-  return math.max(1, math.min(retry_after_ms, math.max(open_timeout_ms, max_timeout_ms or 0)))
+  if not reopenings or (rule.timeout_growth_percent or 100) == 100 then
+    return rule.open_timeout_ms
+  end
+  return math.floor(math.min(rule.open_timeout_ms * (rule.timeout_growth_percent / 100) ^ reopenings, most_ms))
+end
+
+-- How many openings came before this one without a quiet time of `max_timeout` between them; nil where nobody asks.
+local function reopenings_before(circuit, rule)
+  if circuit.rules == 'plain' or rule.timeout_growth_percent == 100 then
+    return nil
+  end
+  local values = redis.call('HMGET', circuit_key, 'reopenings', 'last_state_change')
+  local reopenings = number_in('reopenings', values[1])
+  local closed_at_ms = number_in('last_state_change', values[2]) or 0
+  local is_quiet = circuit.state == 'closed' and now_ms - closed_at_ms >= (rule.max_timeout_ms or 0)
+  reopenings = reopenings and not is_quiet and reopenings + 1 or 0
+  redis.call('HSET', circuit_key, 'reopenings', whole(reopenings))
+  return reopenings
 end
 
 local function note_failure(who, exception)
@@ -227,32 +295,19 @@ local function note_failure(who, exception)
     'last_failure_by', who)
 end
 
--- Because a call failed: `exception` names its type, and `retry_after_ms` is the service's wish, '' without one.
-local function open(circuit, rule, why, who, exception, retry_after_ms, failure_count)
+-- Because of what calls came to: `exception` names a failure's type, `retry_after_ms` is the service's wish, '' without
+-- one, and `figures` are the rule's.
+local function open(circuit, rule, why, who, exception, retry_after_ms, figures)
   local asked_ms = tonumber(retry_after_ms)
-  local details = { 'exception', exception }
-  if failure_count then
-    details[#details + 1] = 'failure_count'
-    details[#details + 1] = whole(failure_count)
-  end
+  local details = { 'exception', exception, unpack(figures) }
   if asked_ms then
     details[#details + 1] = 'retry_after_ms'
     details[#details + 1] = whole(asked_ms)
   end
-  local moved = transition(circuit, 'open', why, who,
-    now_ms + opening_ms(rule.open_timeout_ms, rule.max_timeout_ms, asked_ms), details)
+  local reopenings = reopenings_before(circuit, rule)
+  local moved = transition(circuit, 'open', why, who, now_ms + opening_ms(rule, asked_ms, reopenings), details)
   if asked_ms then
     redis.call('HSET', circuit_key, 'retry_after_ms', whole(asked_ms))
   end
   return moved
-end
-
--- In a closed circuit that the state machine decides on. Returns the transition, or ''.
-local function count_failure(circuit, rule, counted, who, exception, retry_after_ms)
-  local failure_count = (number_in('failure_count', counted) or 0) + 1
-  redis.call('HSET', circuit_key, 'failure_count', whole(failure_count))
-  if failure_count < rule.failure_threshold then
-    return ''
-  end
-  return open(circuit, rule, 'failure_threshold', who, exception, retry_after_ms, failure_count)
 end

@@ -13,6 +13,8 @@
 --         verdict: done | undeclared (there is no such circuit)
 -- upholds: one act is one script and one event; a transition only where the state changed; the last act wins
 
+-- circuit.lua
+
 local act = ARGV[1]
 local who = ARGV[2]
 local reason = ARGV[3]
@@ -26,12 +28,13 @@ if not MODE_AFTER[act] or not hold_ms or hold_ms ~= '' and not tonumber(hold_ms)
     .. 'hold_ms (a number or empty)')
 end
 
-local values = redis.call('HMGET', circuit_key, 'state', 'mode', 'epoch', 'idle_ttl_ms')
+local values = redis.call('HMGET', circuit_key, 'state', 'mode', 'epoch', 'idle_ttl_ms', 'rules')
 local circuit = circuit_in(values)
 local idle_ttl_ms = number_in('idle_ttl_ms', values[4])
 if not circuit or not idle_ttl_ms then
   return answer({ 'undeclared', '', '', '0', '' })
 end
+circuit.rules = values[5]
 
 reclaim()
 
@@ -67,11 +70,14 @@ else
     moved = transition(circuit, state, act, who, open_until_ms, details)
   else
     if state == 'closed' then
-      redis.call('HSET', circuit_key, 'failure_count', '0')
+      forget_results(circuit)
     else
       redis.call('HSET', circuit_key, 'open_until', open_until_ms and whole(open_until_ms) or '')
     end
     record(state, state, act, who, details)
+  end
+  if state == 'closed' and circuit.rules ~= 'plain' then
+    redis.call('HDEL', circuit_key, 'reopenings', 'ramp_until', 'ramp_credit')
   end
 end
 keep_or_expire(circuit, idle_ttl_ms)

@@ -12,6 +12,9 @@
 -- upholds: one configuration is in force for the whole fleet, the last that was declared, with what was tuned by hand
 --          in its place (see tune.lua); declaring never touches a state, a count or a tally that others share
 
+-- circuit.lua
+-- settings.lua
+
 local who = ARGV[1]
 local schema = ARGV[2]
 
@@ -20,7 +23,7 @@ local BATCHES_KEPT_MS = 86400000
 
 local TALLIES = {
   'successful_calls', 'failed_calls', 'rejected_calls', 'ignored_calls', 'released_calls', 'lost_calls',
-  'late_results', 'closed_to_open', 'open_to_half_open', 'half_open_to_closed', 'half_open_to_open', 'open_to_closed',
+  'late_results', 'observed_rejections', 'closed_to_open', 'open_to_half_open', 'half_open_to_closed', 'half_open_to_open', 'open_to_closed',
 }
 
 local verdict = 'same'
@@ -30,9 +33,13 @@ if not circuit then
   circuit = { state = 'closed', mode = 'automatic', epoch = now_us }
   -- What admissions and reports read stands first, in their order: a small hash is searched from its front.
   redis.call('HSET', circuit_key, 'state', 'closed', 'mode', 'automatic', 'epoch', whole(now_us), 'reclaim_at', '0',
-    'lease_timeout_ms', '', 'idle_ttl_ms', '', 'failure_count', '0', 'probes', '', 'opened_at', '', 'open_until', '',
+    'lease_timeout_ms', '', 'rules', '', 'failure_count', '0', 'probes', '', 'opened_at', '', 'open_until', '',
     'open_timeout_ms', '', 'retry_after_ms', '', 'successful_calls', '0', 'failed_calls', '0', 'rejected_calls', '0',
-    'failure_threshold', '', 'success_count', '0')
+    'failure_threshold', '', 'success_count', '0', 'started_at', whole(now_ms), 'last_state_change', whole(now_ms),
+    'schema', schema, 'last_failure_time', '', 'last_failure_type', '', 'last_failure_by', '')
+  for _, field in ipairs(TALLIES) do
+    redis.call('HSETNX', circuit_key, field, '0')
+  end
 end
 
 local names = {}
@@ -41,9 +48,6 @@ for slot = 3, #ARGV, 2 do
   names[#names + 1] = ARGV[slot]
   settings[#settings + 1] = ARGV[slot + 1]
 end
-
--- The least that a setting may be, where that is not 1.
-local LEAST = { idle_ttl_ms = 0, push = 0 }
 
 local kept = {}
 for slot, name in ipairs(names) do
@@ -66,16 +70,16 @@ for slot, name in ipairs(names) do
     end
     if in_force[slot] ~= settings[slot] then
       redis.call('HSET', circuit_key, name, settings[slot])
-      changes[#changes + 1] = name .. '=' .. settings[slot]
+      -- Rules that are off from the beginning are no news.
+      if in_force[slot] or settings[slot] ~= OFF[name] then
+        changes[#changes + 1] = name .. '=' .. settings[slot]
+      end
     end
   end
 end
 
+write_rules()
 if verdict == 'created' then
-  redis.call('HSET', circuit_key, 'started_at', whole(now_ms), 'last_state_change', whole(now_ms), 'schema', schema)
-  for _, field in ipairs(TALLIES) do
-    redis.call('HSETNX', circuit_key, field, '0')
-  end
   reclaim()
 elseif #changes > 0 then
   verdict = 'changed'

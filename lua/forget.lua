@@ -9,6 +9,8 @@
 --         verdict: forgotten | busy (calls are in flight) | undeclared (there was no such circuit; what it left is gone)
 -- upholds: all of it goes at once, or nothing; the next call of a process declares its settings and starts anew
 
+-- circuit.lua
+
 local force = ARGV[1]
 
 local leases = redis.pcall('ZCOUNT', leases_key, '(' .. whole(now_ms), '+inf')

@@ -15,11 +15,13 @@
 -- ARGV[9] failed       '1' for a call that failed after all those, else '0'
 -- ARGV[10] exception   name of that failure's type, '' without one
 -- ARGV[11] retry_after_ms  the wait that the service asked for with that failure, '' where it did not
+-- ARGV[12] slow        how many of the successes and the failure were slow; may be left out, where nobody asks
 -- returns in the usual case one text: EPOCH (counted, and the circuit is closed); otherwise
 --         {verdict, state, mode, epoch, retry_after_ms, transition, unreadable field...}
 --         verdict: counted | late (tallied, decides nothing) | repeated (was counted before)
 --                  | undeclared (no settings to decide by: declare, then tell again)
---         retry_after_ms: of an open circuit; '' where nobody knows
+--         mode: as the hash has it, or "observe"
+--         retry_after_ms: of an open circuit; '' where nobody knows. Of a closed one: '0' where each call has to ask
 -- upholds: a batch counts once however often it is sent; results of another epoch decide nothing;
 --          with report the only closed -> open
 
@@ -34,15 +36,16 @@ local released = ARGV[8]
 local failed = ARGV[9]
 local exception = ARGV[10]
 local retry_after_ms = ARGV[11]
+local slow = ARGV[12]
 
-local values = redis.call('HMGET', circuit_key, 'state', 'mode', 'epoch', 'reclaim_at', 'idle_ttl_ms', 'failure_count',
+local values = redis.call('HMGET', circuit_key, 'state', 'mode', 'epoch', 'reclaim_at', 'rules', 'failure_count',
   'successful_calls', 'failed_calls', 'rejected_calls', 'failure_threshold')
 
 -- The usual case: a closed circuit that stays so. Whatever is not exactly as usual is looked at below.
 local reclaim_at_ms = tonumber(values[4])
 local failure_count = tonumber(values[6])
 local failure_threshold = tonumber(values[10])
-if retry_after_ms and values[3] == epoch and values[1] == 'closed' and values[2] == 'automatic' and values[5] == '0'
+if retry_after_ms and values[3] == epoch and values[1] == 'closed' and values[2] == 'automatic' and values[5] == 'plain'
   and reclaim_at_ms and reclaim_at_ms > now_ms and ignored == '0' and released == '0'
   and failure_count and failure_count >= 0 and failure_count % 1 == 0
   and failure_threshold and failure_threshold < 2 ^ 53 and failure_threshold % 1 == 0
@@ -79,20 +82,24 @@ if retry_after_ms and values[3] == epoch and values[1] == 'closed' and values[2]
 end
 
 -- circuit.lua
+-- trip_rules.lua
 
 local counts = { successful_calls = tonumber(successful), failed_calls = tonumber(failed),
   ignored_calls = tonumber(ignored), released_calls = tonumber(released) }
 local rejections = tonumber(rejected)
 if not retry_after_ms or not rejections or not (counts.successful_calls and counts.failed_calls
-  and counts.ignored_calls and counts.released_calls) then
+  and counts.ignored_calls and counts.released_calls) or slow and not tonumber(slow) then
   return redis.error_reply('ERR refresh takes batch, told, who, epoch, successful, rejected, ignored, '
-    .. 'released, failed, exception, retry_after_ms')
+    .. 'released, failed, exception, retry_after_ms, and perhaps slow')
 end
 
 local circuit = circuit_in(values)
-local rule = rule_in_force()
-local idle_ttl_ms = number_in('idle_ttl_ms', values[5])
-if not circuit or not rule or not idle_ttl_ms then
+if circuit then
+  circuit.rules = values[5]
+end
+local rule = circuit and rule_in_force(circuit)
+local idle_ttl_ms = number_in('idle_ttl_ms', redis.call('HGET', circuit_key, 'idle_ttl_ms'))
+if not rule or not idle_ttl_ms then
   return answer({ 'undeclared', '', '', '0', '', '' })
 end
 
@@ -105,9 +112,12 @@ local function reply(verdict, moved)
     if tonumber(open_until) or circuit.mode ~= 'held_open' then
       retry_after = whole(math.max(0, (tonumber(open_until) or 0) - now_ms))
     end
+  elseif circuit.state == 'closed' and circuit.rules ~= 'plain' and must_ask_each(rule) then
+    retry_after = '0'
   end
   keep_or_expire(circuit, idle_ttl_ms)
-  return answer({ verdict, circuit.state, circuit.mode, whole(circuit.epoch), retry_after, moved })
+  local mode = is_observing(circuit, rule) and 'observe' or circuit.mode
+  return answer({ verdict, circuit.state, mode, whole(circuit.epoch), retry_after, moved })
 end
 
 if told ~= '' then
@@ -139,13 +149,9 @@ if results > 0 and epoch ~= whole(circuit.epoch) then
 end
 
 if circuit.state == 'closed' and circuit.mode == 'automatic' then
-  local counted = values[6]
-  if counts.successful_calls > 0 and counted ~= '0' then
-    counted = '0'
-    redis.call('HSET', circuit_key, 'failure_count', '0')
-  end
-  if counts.failed_calls > 0 then
-    return reply('counted', count_failure(circuit, rule, counted, who, exception, retry_after_ms))
-  end
+  return reply('counted', learn(circuit, rule, values[6], {
+    successes = counts.successful_calls, failed = counts.failed_calls, slow = tonumber(slow or 0),
+    who = who, exception = exception, retry_after_ms = retry_after_ms,
+  }))
 end
 return reply('counted', '')

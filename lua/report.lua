@@ -10,6 +10,7 @@
 -- ARGV[4] who          the process that reports
 -- ARGV[5] exception    name of the exception's type, '' without one
 -- ARGV[6] retry_after_ms  the wait that the service asked for with its failure, '' where it did not
+-- ARGV[7] duration_ms  how long the call took, by its caller's own clock; may be left out, where nobody asks
 -- returns in the usual case the text counted; otherwise {verdict, state, mode, epoch, transition, unreadable field...}
 --         verdict: counted | late (tallied, decides nothing) | unknown (was counted before, or is lost)
 --                  | undeclared (no settings to decide by: declare, then report again)
@@ -22,8 +23,9 @@ local outcome = ARGV[3]
 local who = ARGV[4]
 local exception = ARGV[5]
 local retry_after_ms = ARGV[6]
+local duration_ms = ARGV[7]
 
-local values = redis.call('HMGET', circuit_key, 'state', 'mode', 'epoch', 'reclaim_at', 'idle_ttl_ms', 'failure_count',
+local values = redis.call('HMGET', circuit_key, 'state', 'mode', 'epoch', 'reclaim_at', 'rules', 'failure_count',
   'probes')
 
 -- The usual cases: a success after no failure, and a failure that does not open the circuit. Whatever is not exactly
@@ -31,7 +33,7 @@ local values = redis.call('HMGET', circuit_key, 'state', 'mode', 'epoch', 'recla
 local reclaim_at_ms = tonumber(values[4])
 local ended = false
 if retry_after_ms and values[3] == epoch and values[1] == 'closed' and values[2] == 'automatic'
-  and values[7] == '' and values[5] == '0' and reclaim_at_ms and reclaim_at_ms > now_ms then
+  and values[7] == '' and values[5] == 'plain' and reclaim_at_ms and reclaim_at_ms > now_ms then
   if outcome == 'success' and values[6] == '0' then
     ended = redis.call('ZREM', leases_key, token) == 1
     if ended and type(redis.pcall('HINCRBY', circuit_key, 'successful_calls', 1)) == 'number' then
@@ -57,17 +59,22 @@ if retry_after_ms and values[3] == epoch and values[1] == 'closed' and values[2]
 end
 
 -- circuit.lua
+-- trip_rules.lua
 
 local tally_name = TALLY_OF_OUTCOME[outcome]
-if not tally_name or not retry_after_ms or retry_after_ms ~= '' and not tonumber(retry_after_ms) then
+if not tally_name or not retry_after_ms or retry_after_ms ~= '' and not tonumber(retry_after_ms)
+  or duration_ms and not tonumber(duration_ms) then
   return redis.error_reply('ERR report takes token, epoch, outcome (success, failure, ignored, released), who, '
-    .. 'exception, retry_after_ms (a number or empty)')
+    .. 'exception, retry_after_ms (a number or empty), and perhaps duration_ms')
 end
 
 local circuit = circuit_in(values)
-local rule = rule_in_force()
-local idle_ttl_ms = number_in('idle_ttl_ms', values[5])
-if not circuit or not rule or not idle_ttl_ms then
+if circuit then
+  circuit.rules = values[5]
+end
+local rule = circuit and rule_in_force(circuit)
+local idle_ttl_ms = number_in('idle_ttl_ms', redis.call('HGET', circuit_key, 'idle_ttl_ms'))
+if not rule or not idle_ttl_ms then
   return answer({ 'undeclared', '', '', '0', '' })
 end
 
@@ -89,6 +96,9 @@ tally(tally_name, 1)
 if outcome == 'failure' then
   note_failure(who, exception)
 end
+if string.sub(token, 1, 9) == 'observed:' then
+  return reply('counted', '')
+end
 if epoch ~= whole(circuit.epoch) then
   tally('late_results', 1)
   return reply('late', '')
@@ -96,21 +106,25 @@ end
 
 if circuit.state == 'half_open' then
   if outcome == 'failure' then
-    return reply('counted', open(circuit, rule, 'probe_failed', who, exception, retry_after_ms))
+    return reply('counted', open(circuit, rule, 'probe_failed', who, exception, retry_after_ms, {}))
   end
   if outcome == 'success' then
     local success_count = (number_in('success_count', redis.call('HGET', circuit_key, 'success_count')) or 0) + 1
     if success_count >= rule.success_threshold then
-      return reply('counted', transition(circuit, 'closed', 'success_threshold', who))
+      local moved = transition(circuit, 'closed', 'success_threshold', who)
+      if circuit.rules ~= 'plain' and rule.ramp_up_ms > 0 then
+        begin_ramp(rule)
+      end
+      return reply('counted', moved)
     end
     redis.call('HSET', circuit_key, 'success_count', whole(success_count))
   end
 elseif circuit.state == 'closed' and circuit.mode == 'automatic' then
-  if outcome == 'failure' then
-    return reply('counted', count_failure(circuit, rule, values[6], who, exception, retry_after_ms))
-  end
-  if outcome == 'success' and values[6] ~= '0' then
-    redis.call('HSET', circuit_key, 'failure_count', '0')
-  end
+  local is_slow = circuit.rules ~= 'plain' and rule.slow_call_rate_percent > 0 and duration_ms
+    and tonumber(duration_ms) >= rule.slow_call_duration_ms
+  return reply('counted', learn(circuit, rule, values[6], {
+    successes = outcome == 'success' and 1 or 0, failed = outcome == 'failure' and 1 or 0, slow = is_slow and 1 or 0,
+    who = who, exception = exception, retry_after_ms = retry_after_ms,
+  }))
 end
 return reply('counted', '')

@@ -17,6 +17,8 @@
 --         verdict: settled | repeated (this batch was added before) | undeclared (there is no such circuit)
 -- upholds: a batch is added once however often it is sent; it decides nothing; it leaves one event
 
+-- circuit.lua
+
 local batch = ARGV[1]
 local who = ARGV[2]
 local away_ms = tonumber(ARGV[3])
@@ -48,6 +50,6 @@ for field, by in pairs({ successful_calls = successful, failed_calls = failed, r
   end
 end
 for slot = 9, #ARGV do
-  redis.call('ZREM', leases_key, ARGV[slot], 'probe:' .. ARGV[slot])
+  redis.call('ZREM', leases_key, ARGV[slot], 'probe:' .. ARGV[slot], 'observed:' .. ARGV[slot])
 end
 return answer({ 'settled' })

@@ -13,6 +13,9 @@
 -- upholds: what is tuned is in force until it is cleared, whatever is declared meanwhile; that is kept beside it, in
 --          `declared:NAME`, and in force again from then on; no state, count or tally is touched
 
+-- circuit.lua
+-- settings.lua
+
 local who = ARGV[1]
 local reason = ARGV[2]
 local request = ARGV[3]
@@ -20,15 +23,20 @@ local request = ARGV[3]
 -- What decides. How long an unused circuit is kept and whether it publishes is its processes' business.
 local TUNABLE = {
   failure_threshold = true, success_threshold = true, half_open_max_calls = true, open_timeout_ms = true,
-  probe_timeout_ms = true, lease_timeout_ms = true, max_timeout_ms = true,
+  probe_timeout_ms = true, max_timeout_ms = true,
 }
+for _, name in ipairs(RULE_SETTINGS) do
+  TUNABLE[name] = true
+end
+-- Whether failures in a row open the circuit at all is its processes' business too.
+LEAST.failure_threshold = 1
 
 local names = {}
 local settings = {}
 for slot = 4, #ARGV, 2 do
   local name = ARGV[slot]
   local value = ARGV[slot + 1]
-  local number = number_in(name, value, 1)
+  local number = number_in(name, value, LEAST[name] or 1)
   if not TUNABLE[name] or value ~= '' and not number then
     names = {}
     break
@@ -38,7 +46,7 @@ for slot = 4, #ARGV, 2 do
 end
 if #names == 0 then
   return redis.error_reply('ERR tune takes who, reason, request, and then settings that decide, each with a whole '
-    .. 'number from 1 on, or with nothing to clear it')
+    .. 'number, or with nothing to clear it')
 end
 
 local values = redis.call('HMGET', circuit_key, 'state', 'mode', 'epoch', 'idle_ttl_ms')
@@ -74,6 +82,7 @@ end
 if #changes == 0 then
   return answer({ 'same' })
 end
+write_rules()
 
 local is_tuned = false
 for name in pairs(TUNABLE) do

@@ -85,3 +85,12 @@ def pytest_runtest_makereport(
     if SKIP_NOTHING and report.skipped and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
     return report
+
+
+@pytest.fixture(scope="module")
+def redis_of_rules(redis_server: RedisServer) -> Iterator[Redis]:
+    """A database of the session's server with a clock of the test's own in it."""
+    client = Redis(port=redis_server.port, db=9, decode_responses=True)
+    yield client
+    client.flushdb()
+    client.close()

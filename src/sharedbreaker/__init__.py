@@ -14,6 +14,7 @@ from sharedbreaker.circuit.errors import (
     StoreError,
 )
 from sharedbreaker.circuit.outcome import Outcome
+from sharedbreaker.circuit.rates import FailureRate, LastCalls, SlowCallRate
 from sharedbreaker.circuit.snapshot import Snapshot
 from sharedbreaker.circuit.state import CircuitMode, CircuitState
 from sharedbreaker.store.announcer import TransitionNotice
@@ -43,11 +44,14 @@ __all__ = [
     "CircuitMode",
     "CircuitState",
     "Event",
+    "FailureRate",
+    "LastCalls",
     "NoSuchCircuitError",
     "Operator",
     "Outcome",
     "SettingsError",
     "SharedBreakerError",
+    "SlowCallRate",
     "Snapshot",
     "StoreError",
     "TransitionNotice",

@@ -216,7 +216,7 @@ class AsyncCircuitBreaker(BaseBreaker):
         store = self._store
         packed = store.usual_report(admission, outcome, error, retry_after)
         if packed is None:
-            report = report_of(admission, Outcome(outcome), error, retry_after)
+            report = report_of(admission, Outcome(outcome), error, retry_after, ended=monotonic())
             await walk_async(store.report(report), self._async_link)
             return
         first: Any

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Literal
 
 from sharedbreaker.circuit.admission import Admission
 from sharedbreaker.circuit.errors import SettingsError
@@ -15,6 +16,13 @@ from sharedbreaker.circuit.outcome import (
     check_expected_exception,
     outcome_of,
     retry_after_in,
+)
+from sharedbreaker.circuit.rates import (
+    FailureRate,
+    SlowCallRate,
+    observes,
+    percent_in,
+    rate_settings,
 )
 from sharedbreaker.circuit.report import Report, report_of
 from sharedbreaker.circuit.settings import Settings, seconds_in, staleness_in
@@ -35,7 +43,7 @@ class BaseBreaker(DescribedBreaker):
 
     def __init__(
         self,
-        failure_threshold: int = 5,
+        failure_threshold: int | None = 5,
         timeout: float | timedelta = 60,
         success_threshold: int = 2,
         expected_exception: ExpectedException = Exception,
@@ -50,6 +58,13 @@ class BaseBreaker(DescribedBreaker):
         max_timeout: float | timedelta = 300,
         max_staleness: float | timedelta = 0,
         push: bool = False,
+        failure_rate: FailureRate | None = None,
+        slow_call_rate: SlowCallRate | None = None,
+        timeout_growth: float = 1,
+        ramp_up: float | timedelta = 0,
+        minimum_reporters: int = 1,
+        max_in_flight: int | None = None,
+        mode: Literal["enforce", "observe"] = "enforce",
         redis_timeout: float | timedelta = 0.25,
         redis_retry_interval: float | timedelta = 1,
         on_redis_error: OnRedisError = "local",
@@ -72,6 +87,12 @@ class BaseBreaker(DescribedBreaker):
             idle_ttl=idle_ttl,
             max_timeout=max_timeout,
             push=push,
+            timeout_growth_percent=percent_in("timeout_growth", timeout_growth, 1, 10),
+            ramp_up=ramp_up,
+            minimum_reporters=minimum_reporters,
+            max_in_flight=max_in_flight,
+            observe=observes("mode", mode),
+            **rate_settings(failure_rate, slow_call_rate),
         )
         if on_redis_error not in ON_REDIS_ERROR:
             raise SettingsError(f"on_redis_error must be one of {ON_REDIS_ERROR}, not {on_redis_error!r}")

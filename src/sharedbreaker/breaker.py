@@ -26,7 +26,8 @@ class CircuitBreaker(SyncCalls):
     Creating one does no I/O. All threads of a process may share one.
 
     Args:
-        failure_threshold: failures in a row, over the whole fleet, that open the circuit. Default 5.
+        failure_threshold: failures in a row, over the whole fleet, that open the circuit. Default 5. None
+            leaves that to a rate.
         timeout: seconds the circuit stays open before a probe is let through. It does not limit how
             long a call may take. Default 60.
         success_threshold: successful probes that close the circuit. Default 2.
@@ -50,6 +51,21 @@ class CircuitBreaker(SyncCalls):
         max_staleness: seconds that this process may act on what it last heard of the circuit, and hold
             back its own successes, rejections and ignored calls before it writes them. Failures are
             written at once, and probes are always admitted by Redis. Default 0: every call asks Redis.
+        failure_rate: a ``FailureRate`` that opens the circuit as well. Default None.
+        slow_call_rate: a ``SlowCallRate`` that opens the circuit as well, also by calls that hang. Every
+            process that calls is to have it, since who calls measures. Default None.
+        timeout_growth: by what factor each opening is longer than the one before it, 1 to 10 in whole
+            hundredths, up to ``max_timeout``; anew after the circuit was closed for that long, or by hand.
+            Default 1: all last for ``timeout``.
+        ramp_up: seconds after the last successful probe in which a share of the calls is let through that
+            grows from a tenth to all. Default 0: all at once.
+        minimum_reporters: how many processes must have seen failures, or slow calls, before the circuit
+            opens, 1 to 16. More than the workers of one pod keep a pod with a broken network from cutting
+            off the fleet. Default 1.
+        max_in_flight: calls under way at once in the whole fleet at most; the others are rejected. It counts
+            leases, so while Redis is away it bounds each process by itself. Default None: no limit.
+        mode: ``"observe"`` decides, counts and tells everything and rejects nothing but what is held open
+            by hand. Default ``"enforce"``.
         push: whether changes of the circuit are also published, so that processes with a
             ``max_staleness`` hear of them at once. Default False.
         redis_timeout: seconds that any wait for Redis may last. Default 0.25.

@@ -138,7 +138,7 @@ class SyncCalls(BaseBreaker):
         store = self._store
         packed = store.usual_report(admission, outcome, error, retry_after)
         if packed is None:
-            report = report_of(admission, Outcome(outcome), error, retry_after)
+            report = report_of(admission, Outcome(outcome), error, retry_after, ended=monotonic())
             walk(store.report(report), self._link)
             return
         first: Any

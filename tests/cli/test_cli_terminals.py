@@ -180,8 +180,8 @@ def test_watch_into_a_pipe_tells_changes_alone(held: CommandLine) -> None:
         (("show", "o"), {"orders", "others"}),
         (("show", ""), {"orders", "others", "payments"}),
         (("status", "orders", "p"), {"payments"}),
-        (("tune", "orders", "fail"), {"failure_threshold="}),
-        (("tune", "orders", "--clear", "max"), {"max_timeout"}),
+        (("tune", "orders", "failure_t"), {"failure_threshold="}),
+        (("tune", "orders", "--clear", "max_t"), {"max_timeout"}),
         (("hold",), {"hold-open"}),
     ],
 )

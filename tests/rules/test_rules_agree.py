@@ -2,135 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
+from histories import ADMIT, FAIL, SETTINGS, STEPS, WAIT, play
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Redis
 from two_circuits import TwoCircuits
 
-from sharedbreaker.circuit.admission import Admission
 from sharedbreaker.circuit.control import Act
 from sharedbreaker.circuit.outcome import Outcome
-from sharedbreaker.circuit.refresh import Batch
 from sharedbreaker.circuit.settings import Settings
 from sharedbreaker.circuit.state import CircuitMode, CircuitState
-from sharedbreaker.demo.redis_server import RedisServer
-
-# Round times, and steps that end on them exactly, one millisecond before and one after.
-SETTINGS = st.builds(
-    Settings,
-    failure_threshold=st.integers(1, 3),
-    timeout=st.sampled_from([0.1, 0.2]),
-    success_threshold=st.integers(1, 3),
-    half_open_max_calls=st.one_of(st.none(), st.integers(1, 3)),
-    probe_timeout=st.sampled_from([0.05, 0.15, 2.0]),
-    lease_timeout=st.sampled_from([0.05, 0.3]),
-    max_timeout=st.sampled_from([0.05, 0.3]),
-)
-RETRY_AFTER_MS = st.sampled_from([None, None, 50, 150, 1000])
-TUNINGS = st.fixed_dictionaries(
-    {},
-    optional={
-        "failure_threshold": st.sampled_from(["", "1", "2"]),
-        "success_threshold": st.sampled_from(["", "1", "2"]),
-        "half_open_max_calls": st.sampled_from(["", "1", "2"]),
-        "open_timeout_ms": st.sampled_from(["", "50", "100", "150"]),
-        "probe_timeout_ms": st.sampled_from(["", "50", "100"]),
-        "lease_timeout_ms": st.sampled_from(["", "50", "100"]),
-        "max_timeout_ms": st.sampled_from(["", "50", "1000"]),
-    },
-).filter(bool)
-COUNTS = st.fixed_dictionaries(
-    {},
-    optional={
-        Outcome.SUCCESS: st.integers(1, 3),
-        Outcome.IGNORED: st.integers(1, 3),
-        Outcome.RELEASED: st.integers(1, 3),
-        Outcome.FAILURE: st.just(1),
-    },
-)
-STEPS = st.one_of(
-    st.tuples(st.just("admit"), st.sampled_from(["ann", "bob"])),
-    st.tuples(st.just("admit"), st.sampled_from(["ann", "bob"])),
-    st.tuples(st.just("report"), st.integers(0, 5), st.sampled_from(list(Outcome)), RETRY_AFTER_MS),
-    st.tuples(st.just("refresh"), COUNTS, st.integers(0, 2), st.booleans(), RETRY_AFTER_MS),
-    st.tuples(st.just("refresh"), st.just({Outcome.FAILURE: 1}), st.just(0), st.booleans(), st.none()),
-    st.tuples(st.just("refresh again"), st.integers(0, 5)),
-    st.tuples(st.just("look"), st.booleans()),
-    st.tuples(st.just("call"), st.just(Outcome.FAILURE)),
-    st.tuples(st.just("call"), st.just(Outcome.FAILURE)),
-    st.tuples(st.just("call"), st.just(Outcome.SUCCESS)),
-    st.tuples(st.just("report again"), st.integers(0, 5), st.sampled_from(list(Outcome))),
-    st.tuples(st.just("crash"), st.integers(0, 5)),
-    st.tuples(st.just("advance"), st.sampled_from([0, 1, 49, 50, 51, 99, 100, 101, 150, 200, 300])),
-    st.tuples(st.just("advance"), st.sampled_from([100, 200])),
-    st.tuples(
-        st.just("control"), st.sampled_from(list(Act)), st.one_of(st.none(), st.sampled_from([50, 400]))
-    ),
-    st.tuples(st.just("declare"), SETTINGS),
-    st.tuples(st.just("tune"), TUNINGS),
-)
-
-ADMIT = ("admit", "ann")
-FAIL = ("call", Outcome.FAILURE)
-WAIT = ("advance", 100)
-
-
-@pytest.fixture(scope="module")
-def redis_of_rules(redis_server: RedisServer) -> Iterator[Redis]:
-    """A database of the session's server with a clock of the test's own in it."""
-    client = Redis(port=redis_server.port, db=9, decode_responses=True)
-    yield client
-    client.flushdb()
-    client.close()
-
-
-def play(both: TwoCircuits, history: list[tuple[Any, ...]]) -> set[str]:  # noqa: C901, PLR0912 - one branch a step
-    """Play a history, and return what it came across."""
-    running: list[Admission] = []
-    ended: list[Admission] = []
-    batches: list[Batch] = []
-    seen = {both.circuit.state.value}
-    for step, *details in history:
-        if step == "admit":
-            admission = both.admit(details[0])
-            if admission is not None:
-                running.append(admission)
-        elif step == "call":
-            admission = both.admit("ann")
-            if admission is not None:
-                both.report(admission, details[0], "ann")
-        elif step == "report" and running:
-            admission = running.pop(details[0] % len(running))
-            ended.append(admission)
-            both.report(admission, details[1], "ann", *details[2:])
-        elif step == "refresh":
-            outcomes, rejected, is_late, wait_ms = details
-            epoch = str(both.circuit.epoch - is_late)
-            batches.append(Batch(f"batch{len(batches)}", epoch, outcomes, rejected, "Boom", wait_ms))
-            both.refresh(batches[-1], "", "ann")
-        elif step == "refresh again" and batches:
-            both.refresh(batches[details[0] % len(batches)], "", "bob")
-        elif step == "look":
-            told = batches[-1].name if batches and details[0] else ""
-            both.refresh(Batch("", str(both.circuit.epoch)), told, "bob")
-        elif step == "report again" and ended:
-            both.report(ended[details[0] % len(ended)], details[1], "bob")
-        elif step == "crash" and running:
-            running.pop(details[0] % len(running))
-        elif step == "advance":
-            both.advance(details[0], microseconds=7)
-        elif step == "control":
-            both.control(details[0], "operator", details[1] if details[0] is Act.FORCE_OPEN else None)
-        elif step == "declare":
-            both.declare(details[0])
-        elif step == "tune":
-            both.tune(details[0], "operator")
-        seen.add(both.circuit.state.value)
-    return seen
 
 
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

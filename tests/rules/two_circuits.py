@@ -54,9 +54,15 @@ class TwoCircuits:
         return shared.admission
 
     def report(
-        self, admission: Admission, outcome: Outcome, who: str, retry_after_ms: int | None = None
+        self,
+        admission: Admission,
+        outcome: Outcome,
+        who: str = "ann",
+        retry_after_ms: int | None = None,
+        duration_ms: int | None = None,
     ) -> None:
-        report = Report(admission, outcome, "Boom" if outcome is Outcome.FAILURE else "", retry_after_ms)
+        exception = "Boom" if outcome is Outcome.FAILURE else ""
+        report = Report(admission, outcome, exception, retry_after_ms, duration_ms)
         mine = self.circuit.report(self.now_us, report, who)
         shared = read_report(self._run("report", report_arguments(report, who)))
         assert shared == mine
@@ -94,6 +100,13 @@ class TwoCircuits:
         assert shared == mine
         self.compare()
         return shared
+
+    def details_of_last_event(self) -> dict[str, str]:
+        """What the last event says besides from, to, why and who."""
+        events: Any = self._redis.xrevrange(self._keys.events, count=1)
+        return {
+            name: value for name, value in events[0][1].items() if name not in ("from", "to", "why", "who")
+        }
 
     def compare(self) -> None:
         """Compare the hash, the leases, the history and what a snapshot shows of both."""
@@ -145,4 +158,4 @@ def _flat(fields: Mapping[str, str]) -> list[str]:
 def _plain(reading: Any) -> tuple[Any, ...]:
     refusal = reading.refusal
     shown = refusal and (refusal.name, refusal.state, refusal.retry_after, refusal.why, str(refusal))
-    return reading.admission, shown, reading.mode, reading.transition, reading.unreadable
+    return reading.admission, shown, reading.mode, reading.transition, reading.unreadable, reading.is_viewable

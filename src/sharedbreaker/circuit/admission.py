@@ -11,6 +11,10 @@ from sharedbreaker.circuit.reading import UNDECLARED, text, texts
 from sharedbreaker.circuit.state import CircuitMode, CircuitState
 
 PROBE_PREFIX = "probe:"
+OBSERVED_PREFIX = "observed:"
+WHY_TURNED_AWAY = {"ramping": "ramping_up", "full": "too_many_in_flight"}
+"""Why a closed circuit turns a call away: as ``lua/admit.lua`` and as ``CircuitBreakerError.why`` say it."""
+REFUSALS = ("rejected", *WHY_TURNED_AWAY)
 
 
 class Admission(NamedTuple):
@@ -25,6 +29,14 @@ class Admission(NamedTuple):
     """Whether this process decided by itself, because Redis could not be asked."""
     view: Any = None
     """What the process decided on where it asked nobody; where the end of the call is counted."""
+
+    began: float = 0.0
+    """Monotonic moment, by the caller's clock, where somebody asks how long the call takes; else 0."""
+
+    @property
+    def is_observed(self) -> bool:
+        """Whether this call would have been turned away, and runs because nothing is enforced."""
+        return self.token.startswith(OBSERVED_PREFIX)
 
     @property
     def is_probe(self) -> bool:
@@ -44,6 +56,8 @@ class AdmissionReading:
     """The transition that this question caused, such as ``open_to_half_open``; empty without one."""
     unreadable: tuple[str, ...]
     """Fields or keys that held what no script wrote."""
+    is_viewable: bool = True
+    """Whether other calls may run on this answer too."""
 
     @property
     def is_undeclared(self) -> bool:
@@ -77,18 +91,21 @@ def read_admission(reply: Sequence[Any] | bytes | str, name: str, token: str) ->
     verdict, state, mode, epoch, retry_after_ms, transition, *unreadable = texts(reply, 6)
     admission = None
     refusal = None
-    if verdict == "admitted":
+    if verdict in ("admitted", "once"):
         admission = Admission(token, epoch)
     elif verdict == "probe":
         admission = Admission(PROBE_PREFIX + token, epoch)
-    elif verdict == "rejected":
-        why = refused_because(CircuitState(state), CircuitMode(mode))
+    elif verdict == "observed":
+        admission = Admission(OBSERVED_PREFIX + token, epoch)
+    elif verdict in REFUSALS:
+        why = WHY_TURNED_AWAY.get(verdict) or refused_because(CircuitState(state), CircuitMode(mode))
         retry_after = float(retry_after_ms) / 1000 if retry_after_ms else None
         refusal = CircuitBreakerError(name, CircuitState(state), retry_after, why)
     elif verdict != UNDECLARED:
         raise ValueError(f"admit answered {verdict!r}")
     who_decides = CircuitMode(mode or "automatic")
-    return AdmissionReading(admission, refusal, who_decides, transition, tuple(unreadable))
+    is_viewable = verdict not in ("once", "observed")
+    return AdmissionReading(admission, refusal, who_decides, transition, tuple(unreadable), is_viewable)
 
 
 def _read_usual(reply: str, name: str, token: str) -> AdmissionReading:

@@ -10,6 +10,8 @@ WHY_TEXT = {
     "open": "it is open",
     "held_open": "it is held open by hand",
     "probes_busy": "it is half-open and all of its probes are under way",
+    "ramping_up": "it has just closed and lets through a growing share of calls",
+    "too_many_in_flight": "as many calls as it lets through at once are under way",
     "redis_away": "Redis cannot be asked, and on_redis_error is 'reject'",
 }
 
@@ -26,7 +28,8 @@ class CircuitBreakerError(SharedBreakerError):
         state: the ``CircuitState`` that rejected the call.
         retry_after: seconds until a call may get through, never negative; None where nobody
             knows, as with a circuit that is held open without an end.
-        why: ``open``, ``held_open``, ``probes_busy`` or ``redis_away``.
+        why: ``open``, ``held_open``, ``probes_busy``, ``ramping_up``, ``too_many_in_flight`` or
+            ``redis_away``.
 
     """
 

@@ -25,6 +25,8 @@ class Batch(NamedTuple):
     """Name of the failure's type."""
     retry_after_ms: int | None = None
     """Milliseconds after which the service asked to be called again, with the failure."""
+    slow: int = 0
+    """How many of the successes and the failure were slow."""
 
     @property
     def calls(self) -> int:
@@ -41,7 +43,10 @@ class RefreshReading(NamedTuple):
     mode: CircuitMode
     epoch: str
     retry_after: float | None
-    """Seconds that the circuit stays open, 0 where they are over; None where nobody knows."""
+    """Seconds that the circuit stays open, 0 where they are over; None where nobody knows.
+
+    Of a closed circuit: 0 where each call has to ask, else None.
+    """
     transition: str
     unreadable: tuple[str, ...]
 
@@ -66,6 +71,7 @@ def refresh_arguments(batch: Batch, told: str, who: str) -> tuple[str, ...]:
         str(tally(Outcome.FAILURE, 0)),
         batch.exception,
         milliseconds_text(batch.retry_after_ms),
+        *((str(batch.slow),) if batch.slow else ()),
     )
 
 

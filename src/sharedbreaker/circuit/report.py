@@ -25,6 +25,8 @@ class Report:
     """Name of the exception's type. Never its message, which may hold a prompt or a key."""
     retry_after_ms: int | None = None
     """Milliseconds after which the service itself asked to be called again."""
+    duration_ms: int | None = None
+    """How long the call took, by its caller's monotonic clock, where somebody asks for that."""
 
 
 @dataclass(frozen=True)
@@ -47,17 +49,25 @@ COUNTED = ReportReading("counted", "", ())
 
 
 def report_of(
-    admission: Admission, outcome: Outcome, error: BaseException | None, retry_after: float | None = None
+    admission: Admission,
+    outcome: Outcome,
+    error: BaseException | None,
+    retry_after: float | None = None,
+    *,
+    ended: float | None = None,
 ) -> Report:
     """Return the report of a call that ended with ``error``, or with None where it returned.
 
     ``retry_after``: seconds after which the service asked to be called again, where it did. What makes no
-    sense as such, as a service may answer anything, is taken as none.
+    sense as such, as a service may answer anything, is taken as none. ``ended``: the monotonic moment.
     """
     retry_after_ms = None
     if retry_after is not None and 0 < retry_after <= LONGEST_SECONDS:
         retry_after_ms = max(1, round(retry_after * 1000))
-    return Report(admission, outcome, exception_name(error), retry_after_ms)
+    duration_ms = None
+    if admission.began and ended is not None:
+        duration_ms = max(0, round((ended - admission.began) * 1000))
+    return Report(admission, outcome, exception_name(error), retry_after_ms, duration_ms)
 
 
 def exception_name(error: BaseException | None) -> str:
@@ -74,7 +84,8 @@ def report_arguments(report: Report, who: str) -> tuple[str, ...]:
     """Return the script's arguments."""
     admission = report.admission
     wait = milliseconds_text(report.retry_after_ms)
-    return admission.token, admission.epoch, report.outcome.value, who, report.exception, wait
+    duration = () if report.duration_ms is None else (str(report.duration_ms),)
+    return admission.token, admission.epoch, report.outcome.value, who, report.exception, wait, *duration
 
 
 def read_report(reply: Sequence[Any] | bytes | str) -> ReportReading:

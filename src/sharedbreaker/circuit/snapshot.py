@@ -9,6 +9,7 @@ from typing import Any
 from sharedbreaker.circuit.settings import Settings
 from sharedbreaker.circuit.state import TRANSITION_NAMED, CircuitMode, CircuitState
 from sharedbreaker.circuit.tuning import Tuned, tuned_in
+from sharedbreaker.circuit.windows import Window
 
 SNAPSHOT_PARTS = 4
 
@@ -42,9 +43,11 @@ class Snapshot:
     def mode(self) -> CircuitMode:
         """Who decides; automatic where the field is missing or unreadable, as the scripts take it."""
         try:
-            return CircuitMode(self.fields.get("mode", "automatic"))
+            mode = CircuitMode(self.fields.get("mode", "automatic"))
         except ValueError:
-            return CircuitMode.AUTOMATIC
+            mode = CircuitMode.AUTOMATIC
+        observes = mode is CircuitMode.AUTOMATIC and self.count("observe") == 1
+        return CircuitMode.OBSERVE if observes else mode
 
     def count(self, field: str) -> int:
         """Return a count or tally; 0 where the field is missing or unreadable."""
@@ -67,6 +70,23 @@ class Snapshot:
     def percent_of(self, field: str, total: int) -> float | None:
         """Return a tally as a percentage of ``total`` with two decimals; None of nothing."""
         return round(100 * self.count(field) / total, 2) if total else None
+
+    def window_percent(self, name: str) -> float | None:
+        """Return the rate ``failure_rate`` or ``slow_call_rate``; None without one, or of too few calls.
+
+        Calls that are still under way are in it only where the rule that opens is looked at.
+        """
+        if not self.count(f"{name}_percent"):
+            return None
+        settings = {f"{name}_{part}": self.count(f"{name}_{part}") for part in ("window_ms", "window_calls")}
+        calls, bad = Window.of_fields(name, self.fields).sums(settings, self.now_ms)
+        return round(100 * bad / calls, 2) if calls >= max(1, self.count(f"{name}_minimum_calls")) else None
+
+    @property
+    def failure_reporters(self) -> list[str]:
+        """The processes whose failures and slow calls count now, where more than one has to see them."""
+        reporters = self.fields.get("failure_reporters", "").split()
+        return [reporter.rpartition("=")[0] for reporter in reporters]
 
     @property
     def transitions(self) -> dict[str, int]:
@@ -119,6 +139,10 @@ class Snapshot:
             "current_success_count": self.count("success_count"),
             "failure_threshold": self.count("failure_threshold"),
             "success_threshold": self.count("success_threshold"),
+            "window_failure_rate_percent": self.window_percent("failure_rate"),
+            "window_slow_call_rate_percent": self.window_percent("slow_call_rate"),
+            "failure_reporters": self.failure_reporters,
+            "observed_rejections": self.count("observed_rejections"),
             "tuned_settings": {
                 tuned.field: {"in_force": tuned.in_force, "declared": tuned.declared} for tuned in self.tuned
             },

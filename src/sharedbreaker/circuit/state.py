@@ -29,6 +29,8 @@ class CircuitMode(str, Enum):
     AUTOMATIC = "automatic"
     HELD_OPEN = "held_open"
     DISABLED = "disabled"
+    OBSERVE = "observe"
+    """The state machine decides and nothing is enforced."""
 
     __str__ = str.__str__
 

@@ -18,6 +18,20 @@ FIELD_OF = {
     "probe_timeout": "probe_timeout_ms",
     "lease_timeout": "lease_timeout_ms",
     "max_timeout": "max_timeout_ms",
+    "failure_rate_percent": "failure_rate_percent",
+    "failure_rate_window": "failure_rate_window_ms",
+    "failure_rate_window_calls": "failure_rate_window_calls",
+    "failure_rate_minimum_calls": "failure_rate_minimum_calls",
+    "slow_call_rate_percent": "slow_call_rate_percent",
+    "slow_call_rate_window": "slow_call_rate_window_ms",
+    "slow_call_rate_window_calls": "slow_call_rate_window_calls",
+    "slow_call_rate_minimum_calls": "slow_call_rate_minimum_calls",
+    "slow_call_duration": "slow_call_duration_ms",
+    "timeout_growth_percent": "timeout_growth_percent",
+    "ramp_up": "ramp_up_ms",
+    "minimum_reporters": "minimum_reporters",
+    "max_in_flight": "max_in_flight",
+    "observe": "observe",
 }
 """What may be tuned, as Settings call it and as the hash does. Each is what decides something."""
 DECLARED = "declared:"

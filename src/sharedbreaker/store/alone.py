@@ -47,6 +47,12 @@ class Alone:
         self.since_us: int | None = None
         """When it lost Redis; None while it has it."""
 
+    @property
+    def on_redis_error(self) -> OnRedisError:
+        """What to do. A circuit that only observes rejects nothing."""
+        observes = self._settings.observe or self._last_known.mode is CircuitMode.OBSERVE
+        return "local" if observes and self._on_redis_error == "reject" else self._on_redis_error
+
     def circuit(self) -> Circuit:
         """Return this process' own circuit, begun from the last that was known of the shared one.
 
@@ -70,12 +76,15 @@ class Alone:
     def look(self, view: View, until: float) -> View:
         """Return what calls may be decided on until the monotonic moment ``until``: ``view`` if still so."""
         epoch = ""
+        on_redis_error = self.on_redis_error
+        asks_each = False
         state, mode, open_until, why = CircuitState.CLOSED, CircuitMode.AUTOMATIC, None, "open"
-        if self._on_redis_error == "reject":
+        if on_redis_error == "reject":
             state, mode, why = self._last_known.state, self._last_known.mode, "redis_away"
             open_until = until
-        elif self._on_redis_error == "local":
+        elif on_redis_error == "local":
             circuit = self.circuit()
+            asks_each = circuit.asks_each(now_us() // 1000)
             epoch, state, mode = str(circuit.epoch), circuit.state, circuit.mode
             if circuit.open_until is not None:
                 open_until = monotonic() + (circuit.open_until * 1000 - now_us()) / 1_000_000
@@ -85,6 +94,8 @@ class Alone:
             view = View(self._name, epoch, is_local=True)
         view.state, view.mode, view.open_until, view.why = state, mode, open_until, why
         view.closed_until = view.rejects_until = NEVER
+        if asks_each:
+            return view
         if why == "redis_away" or state is CircuitState.OPEN:
             view.rejects_until = until if open_until is None else min(until, open_until)
         elif state is CircuitState.CLOSED:
@@ -93,7 +104,7 @@ class Alone:
 
     def take(self, view: View) -> None:
         """Take what ``view`` counted into the books, and let it decide."""
-        outcomes, rejected = view.take()
+        outcomes, rejected, _ = view.take()
         if outcomes or rejected:
             self._count(Batch(SAME_BATCH, view.epoch, outcomes, rejected))
 
@@ -114,9 +125,10 @@ class Alone:
         if view.is_local and now < view.rejects_until:
             view.add_rejected()
             return AdmissionReading(None, view.refusal(now), view.mode, "", ())
-        if self._on_redis_error == "allow":
+        on_redis_error = self.on_redis_error
+        if on_redis_error == "allow":
             return AdmissionReading(_ALLOWED, None, CircuitMode.AUTOMATIC, "", ())
-        if self._on_redis_error == "reject":
+        if on_redis_error == "reject":
             self._books.count_rejected()
             refusal = CircuitBreakerError(self._name, self._last_known.state, 0.0, "redis_away")
             return AdmissionReading(None, refusal, self._last_known.mode, "", ())
@@ -138,7 +150,7 @@ class Alone:
 
     def learn(self, report: Report) -> str:
         """Let the end of a call decide that Redis admitted, and tally nothing."""
-        return self.circuit().learn(now_us(), report.outcome, this_process().who, report.retry_after_ms)
+        return self.circuit().learn(now_us(), report, this_process().who)
 
     def snapshot(self, view: View) -> Snapshot:
         """Look at what this process decides by."""

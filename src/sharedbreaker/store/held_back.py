@@ -52,14 +52,18 @@ class HeldBack:
         while self._past and self._past[0][0] < now - self._keep_for and not self._past[0][1].waiting:
             self._past.popleft()
 
-    def batch_of(self, view: View, new_name: Callable[[], str], failure: Report | None = None) -> Batch:
+    def batch_of(
+        self, view: View, new_name: Callable[[], str], failure: Report | None = None, *, is_slow: bool = False
+    ) -> Batch:
         """Return all that ``view`` counted, and a failure after it, as one batch to be sent.
 
+        ``is_slow``: whether the failure was.
         It must come back by ``confirm`` or ``failed``. Without anything to tell it has no name.
         """
-        outcomes, rejected = view.take()
+        outcomes, rejected, slow = view.take()
         if failure is not None:
             outcomes[Outcome.FAILURE] = outcomes.get(Outcome.FAILURE, 0) + 1
+            slow += is_slow
         if not outcomes and not rejected:
             return Batch("", view.epoch)
         return self._taken(
@@ -70,6 +74,7 @@ class HeldBack:
                 rejected,
                 "" if failure is None else failure.exception,
                 None if failure is None else failure.retry_after_ms,
+                slow,
             )
         )
 

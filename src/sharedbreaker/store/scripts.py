@@ -8,8 +8,7 @@ from functools import cache
 from pathlib import Path
 
 FIRST = "keys_and_clock"
-SHARED = "circuit"
-PLACE_OF_SHARED = f"-- {SHARED}.lua\n"
+SHARED = ("circuit", "trip_rules", "settings")
 SCRIPTS = ("admit", "report", "control", "declare", "snapshot", "settle", "refresh", "tune", "forget")
 
 
@@ -38,9 +37,8 @@ def source(name: str) -> str:
 
 @cache
 def script(name: str) -> Script:
-    """Return the script ``name`` with what all scripts share in front of it and in its place."""
-    own = source(name)
-    if PLACE_OF_SHARED not in own:
-        own = f"{PLACE_OF_SHARED}{own}"
-    whole = f"{source(FIRST)}\n{own.replace(PLACE_OF_SHARED, source(SHARED), 1)}"
+    """Return the script ``name`` with what all share in front of it, and what several do in its place."""
+    whole = f"{source(FIRST)}\n{source(name)}"
+    for shared in SHARED:
+        whole = whole.replace(f"-- {shared}.lua\n", source(shared), 1)
     return Script(name, whole, hashlib.sha1(whole.encode(), usedforsecurity=False).hexdigest())

@@ -68,6 +68,9 @@ class SettlingStore(ForgetsAtFork):
         self._link = link
         self._guard = link.guard_of_circuit()
         self._max_staleness = max_staleness
+        self._slow_ms = (
+            int(settings.fields()["slow_call_duration_ms"]) if settings.slow_call_rate_percent else None
+        )
         self._listener = listener_on(link)
         self.announcer = Announcer(name)
         """Tells of the transitions that this process causes."""
@@ -98,6 +101,7 @@ class SettlingStore(ForgetsAtFork):
         self._log = QuietLog()
         self._not_before = NEVER
         self._may_owe = False
+        self._asks_each = False
         self.is_usual = False
         """Whether calls may ask by the usual case."""
         self.usual_case = self._shared.usual_case()

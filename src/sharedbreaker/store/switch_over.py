@@ -29,22 +29,35 @@ class SwitchOverStore(ViewingStore):
 
     def admit(self, token: str) -> Steps[AdmissionReading]:
         """Answer whether the call named ``token`` may run. Never raises StoreError."""
+        return self._measured((yield from self._admit(token)))
+
+    def admit_begun(self, token: str) -> Steps[AdmissionReading]:
+        """Answer the same where the first command may have been sent: it is the script's, with this token."""
+        return self._measured((yield from self._admit_begun(token)))
+
+    def _measured(self, reading: AdmissionReading) -> AdmissionReading:
+        """Have a call's time run from now, where somebody asks for that."""
+        if self._slow_ms is None or reading.admission is None:
+            return reading
+        return dataclasses.replace(reading, admission=reading.admission._replace(began=monotonic()))
+
+    def _admit(self, token: str) -> Steps[AdmissionReading]:
         reading = self._admit_on_view(token)
         if reading is not None:
             return reading
         if self._may_ask():
-            if self._max_staleness and self._last_known.state is CircuitState.CLOSED:
+            is_closed = self._last_known.state is CircuitState.CLOSED
+            if self._max_staleness and is_closed and not self._asks_each:
                 # What answers for all calls of the next moments is asked for by one of them.
                 if (yield from self._refresh()) is None:
                     return self._admit_alone(token)
                 reading = self._admit_on_view(token)
                 if reading is not None:
                     return reading
-            return (yield from self.admit_begun(token))
+            return (yield from self._admit_begun(token))
         return self._admit_alone(token)
 
-    def admit_begun(self, token: str) -> Steps[AdmissionReading]:
-        """Answer the same where the first command may have been sent: it is the script's, with this token."""
+    def _admit_begun(self, token: str) -> Steps[AdmissionReading]:
         reading = yield from self._admit_in_redis(token)
         # What was withdrawn is not used again.
         return reading or self._admit_alone(this_process().new_token())
@@ -72,7 +85,7 @@ class SwitchOverStore(ViewingStore):
         self, admission: Admission, outcome: Outcome, error: BaseException | None, retry_after: float | None
     ) -> bytes | None:
         """Return the usual message that a call has ended; None where there is more to say."""
-        is_shared = admission.view is None and not admission.is_local
+        is_shared = admission.view is None and not admission.is_local and not admission.began
         if not (is_shared and retry_after is None and self.asks_usually):
             return None
         return self.usual_case.report(admission, outcome, exception_name(error))

@@ -33,9 +33,9 @@ class Tally:
         self._looks += 1
         return number - self._taken
 
-    def take(self) -> int:
-        """Return how much was added and not taken, and take it."""
-        number = next(self._numbers) - self._looks - self._taken
+    def take(self, most: float = math.inf) -> int:
+        """Return how much was added and not taken, up to ``most``, and take that."""
+        number = int(min(next(self._numbers) - self._looks - self._taken, most))
         self._looks += 1
         self._taken += number
         return number
@@ -52,9 +52,9 @@ class View:
     """
 
     __slots__ = (
-        "_in_flight", "_name", "_rejected", "_tallies",
-        "add_rejected", "add_success", "asked_at", "closed_until",
-        "epoch", "is_disowned", "is_local", "is_watched",
+        "_in_flight", "_name", "_rejected", "_slow", "_tallies",
+        "add_rejected", "add_slow", "add_success", "asked_at", "closed_until",
+        "epoch", "is_disowned", "is_local", "is_watched", "measured_until",
         "mode", "nobody", "open_until", "rejects_until", "state", "why",
     )  # fmt: skip
 
@@ -66,6 +66,8 @@ class View:
         """Monotonic moment before the question that it answers."""
         self.closed_until = NEVER
         """Monotonic moment until which calls may run on it."""
+        self.measured_until = NEVER
+        """The same for calls of which somebody asks how long they take: either it or the other is over."""
         self.rejects_until = NEVER
         """Monotonic moment until which calls are rejected on it."""
         self.state = CircuitState.CLOSED
@@ -84,9 +86,11 @@ class View:
     def _begin_to_count(self) -> None:
         self._tallies = {outcome: Tally() for outcome in Outcome}
         self._rejected = Tally()
+        self._slow = Tally()
         self._in_flight: set[str] = set()
         self.add_success = self._tallies[Outcome.SUCCESS].add
         self.add_rejected = self._rejected.add
+        self.add_slow = self._slow.add
 
     def disown(self) -> None:
         """Leave all that was let through here to the parent of this process, and count nothing that ends."""
@@ -118,7 +122,7 @@ class View:
 
     def end_now(self) -> None:
         """Let nothing be decided here any more."""
-        self.closed_until = self.rejects_until = NEVER
+        self.closed_until = self.measured_until = self.rejects_until = NEVER
 
     @property
     def has_successes(self) -> bool:
@@ -130,11 +134,13 @@ class View:
         """How many calls were counted and not taken."""
         return sum(tally.waiting() for tally in self._tallies.values()) + self._rejected.waiting()
 
-    def take(self) -> tuple[dict[Outcome, int], int]:
-        """Return and take what was counted: ends of calls by outcome, and rejections."""
+    def take(self) -> tuple[dict[Outcome, int], int, int]:
+        """Return and take what was counted: ends of calls by outcome, rejections, and how many were slow."""
         counted: dict[Outcome, int] = {}
         for outcome, tally in self._tallies.items():
             times = tally.take()
             if times:
                 counted[outcome] = times
-        return counted, self._rejected.take()
+        # Whoever adds to both adds here first, and may not have come to the other yet.
+        ended = counted.get(Outcome.SUCCESS, 0) + counted.get(Outcome.FAILURE, 0)
+        return counted, self._rejected.take(), self._slow.take(ended)

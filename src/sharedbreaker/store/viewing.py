@@ -41,6 +41,8 @@ class ViewingStore(SettlingStore):
         if view.is_disowned:
             return ""
         if report.outcome is not Outcome.FAILURE:
+            if report.outcome is Outcome.SUCCESS and self._is_slow(report):
+                view.add_slow()
             self.count_on_view(view, report.outcome)
             return ""
         if view.is_local:
@@ -86,7 +88,8 @@ class ViewingStore(SettlingStore):
     def begin_to_tell(self, view: View, report: Report | None = None) -> Telling:
         """Take what ``view`` counted, and a failure after it, to be told at once."""
         with self._lock:
-            batch = self._held_back.batch_of(view, this_process().new_token, report)
+            is_slow = report is not None and self._is_slow(report)
+            batch = self._held_back.batch_of(view, this_process().new_token, report, is_slow=is_slow)
             return Telling(batch, self._held_back.told(), monotonic())
 
     def told_usual(self, telling: Telling, epoch: str) -> None:
@@ -133,7 +136,7 @@ class ViewingStore(SettlingStore):
             # Whoever counts from now on says so; whoever counted before is seen here.
             view.is_watched = view.is_local
             is_counting = not view.is_local and view.waiting > 0
-            is_good = monotonic() <= max(view.closed_until, view.rejects_until)
+            is_good = monotonic() <= max(view.closed_until, view.measured_until, view.rejects_until)
             if not (is_counting or self._may_owe) and (view.is_local or not is_good):
                 return None
             view.is_watched = True
@@ -150,7 +153,7 @@ class ViewingStore(SettlingStore):
     def _admit_on_view(self, token: str) -> AdmissionReading | None:
         view = self.view
         now = monotonic()
-        if now < view.closed_until:
+        if now < view.closed_until or now < view.measured_until:
             return view.admit(token)
         if now < view.rejects_until:
             return AdmissionReading(None, self.reject_on_view(view, now), view.mode, "", ())
@@ -177,21 +180,42 @@ class ViewingStore(SettlingStore):
             self._held_back.confirm(batch)
         self._last_known.remember_refresh(reading)
         self.announcer.announce(reading.transition, batch.exception)
-        self._see(asked_at, reading.epoch, reading.state, reading.mode, reading.retry_after)
+        # Of a closed circuit a wait says that each call has to ask.
+        if reading.state is CircuitState.CLOSED and reading.retry_after is not None:
+            self._see_for_one_call()
+        else:
+            self._see(asked_at, reading.epoch, reading.state, reading.mode, reading.retry_after)
         self._answered()
         return reading
 
     def _see_admission(self, asked_at: float, reading: AdmissionReading) -> None:
-        if reading.refusal is not None:
-            self._see(asked_at, "", reading.refusal.state, reading.mode, reading.refusal.retry_after)
+        refusal = reading.refusal
+        if not reading.is_viewable or (refusal is not None and refusal.state is CircuitState.CLOSED):
+            self._see_for_one_call()
+        elif refusal is not None:
+            self._see(asked_at, "", refusal.state, reading.mode, refusal.retry_after)
         elif reading.admission is not None and not reading.admission.is_probe:
             self._see(asked_at, reading.admission.epoch, CircuitState.CLOSED, reading.mode, None)
+
+    def _is_slow(self, report: Report) -> bool:
+        if self._slow_ms is None or report.duration_ms is None:
+            return False
+        return report.duration_ms >= self._slow_ms
+
+    def _see_for_one_call(self) -> None:
+        """Take note that an answer is good for one call alone."""
+        self._asks_each = True
+        self.doubt_view()
 
     def _see(
         self, asked_at: float, epoch: str, state: CircuitState, mode: CircuitMode, retry_after: float | None
     ) -> None:
         """Take an answer as the view, for as long as it is good."""
+        if mode is CircuitMode.OBSERVE and state is not CircuitState.CLOSED:
+            self._see_for_one_call()
+            return
         with self._lock:
+            self._asks_each = False
             view = self.view
             if asked_at < max(self._not_before, view.asked_at) or self._alone.since_us is not None:
                 return
@@ -206,7 +230,10 @@ class ViewingStore(SettlingStore):
             view.why = refused_because(state, mode)
             view.open_until = None if retry_after is None else asked_at + retry_after
             good_until = asked_at + self._max_staleness
-            view.closed_until = good_until if state is CircuitState.CLOSED else NEVER
+            closed_until = good_until if state is CircuitState.CLOSED else NEVER
+            is_measured = self._slow_ms is not None
+            view.closed_until = NEVER if is_measured else closed_until
+            view.measured_until = closed_until if is_measured else NEVER
             if state is CircuitState.OPEN:
                 view.rejects_until = (
                     good_until if view.open_until is None else min(good_until, view.open_until)
