@@ -146,6 +146,21 @@ def test_calls_that_hung_before_the_circuit_closed_are_not_held_against_it(redis
     assert both.circuit.tallies["half_open_to_closed"] == 1
 
 
+@pytest.mark.parametrize(("minimum_reporters", "state"), [(2, OPEN), (3, CLOSED)])
+def test_calls_that_hang_are_told_apart_by_process(
+    redis_of_rules: Redis, minimum_reporters: int, state: CircuitState
+) -> None:
+    """Who waits has reported nothing yet; its calls' tokens say whose they are."""
+    settings = with_rates(
+        None, SlowCallRate(0.1, 1, 1.0, minimum_calls=2), minimum_reporters=minimum_reporters
+    )
+    both = TwoCircuits(redis_of_rules, settings)
+
+    play(both, [ADMIT, ADMIT, WAIT, ADMIT])
+
+    assert both.circuit.state is state
+
+
 def openings_ms(both: TwoCircuits, history: list[tuple[Any, ...]]) -> int:
     play(both, history)
     assert both.circuit.open_until is not None
