@@ -29,6 +29,15 @@ _breakers: dict[str, CircuitBreaker | None] = dict.fromkeys((TEXT_GENERATION, VI
 _fleets: dict[str, Fleet] = {}
 
 _MISSING = object()
+RULES = (
+    "failure_rate",
+    "slow_call_rate",
+    "timeout_growth",
+    "ramp_up",
+    "minimum_reporters",
+    "max_in_flight",
+    "mode",
+)
 DEFAULT_REDIS_TIMEOUT = 0.25
 _YES = frozenset({"1", "true", "yes", "on"})
 _NO = frozenset({"0", "false", "no", "off"})
@@ -52,6 +61,10 @@ def initialize_circuit_breakers(config: object = None) -> None:
     ``circuit_breaker.push``             ``SHAREDBREAKER_PUSH``              false
     ``redis``                            ``SHAREDBREAKER_REDIS_URL``         see below
     ==================================== =================================== =======
+
+    ``config.circuit_breaker`` may also have ``failure_rate``, ``slow_call_rate``, ``timeout_growth``,
+    ``ramp_up``, ``minimum_reporters``, ``max_in_flight`` and ``mode`` as ``CircuitBreaker`` takes them, for
+    all three.
 
     ``config.redis`` is a redis.Redis client, a URL, or something with ``url``, or with any of host, port,
     db, username, password, ssl and unix_socket_path; it may also have ``prefix``, what the
@@ -78,6 +91,11 @@ def initialize_circuit_breakers(config: object = None) -> None:
         section, "success_threshold", "SHAREDBREAKER_SUCCESS_THRESHOLD", int, default=2
     )
     max_staleness = _setting(section, "max_staleness", "SHAREDBREAKER_MAX_STALENESS", float, default=0.0)
+    rules = {
+        rule: value
+        for rule in RULES
+        if (value := _entry(section, rule, _MISSING)) is not _MISSING and value is not None
+    }
     push = _setting(section, "push", "SHAREDBREAKER_PUSH", _flag, default=False)
     redis_section = _entry(config, "redis", None)
     prefix = _entry(redis_section, "prefix", DEFAULT_PREFIX)
@@ -96,6 +114,7 @@ def initialize_circuit_breakers(config: object = None) -> None:
             redis=redis,
             max_staleness=max_staleness,
             push=push,
+            **rules,
             redis_timeout=redis_timeout,
             prefix=prefix,
         )

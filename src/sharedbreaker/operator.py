@@ -81,6 +81,17 @@ class Operator:
         """End ``disable``. Changes nothing on a circuit that is not disabled."""
         self._act(Act.ENABLE, who, reason)
 
+    def observe(self, reason: str | None = None, *, who: str | None = None) -> bool:
+        """Have all decided, counted and told, and nothing enforced, until ``enforce``; a kind of tuning.
+
+        Returns whether anything is otherwise than before. What is held open by hand rejects all the same.
+        """
+        return self.tune({"observe": 1}, reason=reason, who=who)
+
+    def enforce(self, reason: str | None = None, *, who: str | None = None) -> bool:
+        """Have what is decided enforced, also where processes declare to observe. See ``observe``."""
+        return self.tune({"observe": 0}, reason=reason, who=who)
+
     def tune(
         self,
         settings: Mapping[str, float | None] | None = None,
@@ -92,8 +103,11 @@ class Operator:
         """Change settings for the whole fleet at once, whatever processes declare, until they are cleared.
 
         Args:
-            settings: new values by their names in ``CircuitBreaker``, times in seconds: failure_threshold,
-                timeout, success_threshold, half_open_max_calls, probe_timeout, lease_timeout, max_timeout.
+            settings: new values, times in seconds: failure_threshold, timeout, success_threshold,
+                half_open_max_calls, probe_timeout, lease_timeout, max_timeout, ramp_up, minimum_reporters and
+                max_in_flight as in ``CircuitBreaker``; failure_rate_percent, failure_rate_window,
+                failure_rate_window_calls, failure_rate_minimum_calls, the same four of slow_call_rate, and
+                slow_call_duration, whose 0 turns the rate off; timeout_growth_percent; observe, 0 or 1.
             clear: names of settings that are to be as the processes declare them again.
             reason: why, at most 500 characters.
             who: who asked, at most 128 characters; by default this host and process.

@@ -127,3 +127,25 @@ def test_forget_removes_what_is_in_the_place_of_a_circuit(command: CommandLine, 
 
     assert command("forget", "orders", "--yes").exit_code == 0
     assert redis.dbsize() == 0
+
+
+def test_observe_and_enforce(command: CommandLine, orders: CircuitBreaker) -> None:
+    """While observed nothing is rejected though it opens; enforced, the next call is."""
+    orders.call(int)
+    assert command("observe", "orders", "--reason", "trying it out").out == "orders: closed, observed\n"
+    fail(orders, 8)
+    orders.call(int)
+    assert command("status", "orders", "--json").json["circuits"][0]["observed_rejections"] == 2
+
+    assert command("enforce", "orders").out.startswith("orders: open, until: ")
+    with pytest.raises(CircuitBreakerError):
+        orders.call(int)
+    assert "trying it out" in command("history", "orders").out
+
+
+def test_lone_reporter_is_named(command: CommandLine) -> None:
+    """Where failures of one process do not open the circuit, the list of circuits says whose they are."""
+    breaker = breaker_at(command.url, "orders", failure_threshold=2, minimum_reporters=2)
+    fail(breaker, 3)
+
+    assert f"failures in {breaker.get_metrics()['last_failure_by']} alone" in command("show", "orders").out

@@ -10,7 +10,7 @@ from google_ai_circuits import all_three, as_object, declared, no_configuration
 from redis import Redis
 
 import sharedbreaker
-from sharedbreaker import SettingsError
+from sharedbreaker import FailureRate, SettingsError
 from sharedbreaker.demo.redis_server import RedisServer
 
 pytestmark = pytest.mark.sync_only("the three breakers are made by the product itself")
@@ -197,3 +197,31 @@ def test_prefix_of_the_redis_section_names_the_keys(redis: Redis, redis_server: 
     all_three()["vision"].call(int)
 
     assert redis.exists("shop:{google_ai_vision}") == 1
+
+
+@pytest.mark.parametrize("shape", [dict, as_object], ids=["mapping", "object"])
+def test_rules_besides_the_default_one_are_for_all_three(redis: Redis, shape: Any) -> None:
+    """Rates, back-off, staleness, push and the mode are taken as a breaker takes them."""
+    rules = {
+        "failure_rate": FailureRate(0.3, window=30, minimum_calls=10),
+        "timeout_growth": 2,
+        "ramp_up": 30,
+        "minimum_reporters": 2,
+        "max_in_flight": 100,
+        "mode": "observe",
+        "max_staleness": 0.5,
+        "push": True,
+    }
+    sharedbreaker.initialize_circuit_breakers(shape({"circuit_breaker": rules, "redis": redis}))
+
+    for breaker in sharedbreaker.get_all_breakers().values():
+        assert breaker is not None
+        breaker.call(int)
+        settings = breaker.snapshot().fields
+        assert settings["failure_rate_percent"] == "30"
+        assert settings["timeout_growth_percent"] == "200"
+        assert settings["ramp_up_ms"] == "30000"
+        assert settings["minimum_reporters"] == "2"
+        assert settings["max_in_flight"] == "100"
+        assert settings["observe"] == settings["push"] == "1"
+        assert breaker._store._max_staleness == 0.5

@@ -95,6 +95,33 @@ FAMILIES = (
         lambda circuit: [({}, circuit.count("late_results"))],
     ),
     Family(
+        "circuit_breaker_observed_rejections_total",
+        "counter",
+        f"Calls that ran because the circuit only observes, and would have been rejected. {FLEET}",
+        lambda circuit: [({}, circuit.count("observed_rejections"))],
+    ),
+    Family(
+        "circuit_breaker_window_failure_rate",
+        "gauge",
+        "Failures in percent of the calls in the window of failure_rate; absent without that rule and below "
+        f"its minimum of calls. {FLEET}",
+        lambda circuit: [({}, circuit.window_percent("failure_rate"))],
+    ),
+    Family(
+        "circuit_breaker_window_slow_call_rate",
+        "gauge",
+        "Slow calls in percent of the calls in the window of slow_call_rate; absent without that rule and "
+        f"below its minimum of calls. {FLEET}",
+        lambda circuit: [({}, circuit.window_percent("slow_call_rate"))],
+    ),
+    Family(
+        "circuit_breaker_failure_reporter",
+        "gauge",
+        "1 for each process whose failures and slow calls count now; only where minimum_reporters asks for "
+        f"more than one. {FLEET}",
+        lambda circuit: [({"process": who}, 1) for who in circuit.failure_reporters],
+    ),
+    Family(
         "circuit_breaker_calls_in_flight",
         "gauge",
         f"Admitted calls whose report has not come yet, probes included. {FLEET}",

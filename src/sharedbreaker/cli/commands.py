@@ -9,10 +9,12 @@ from sharedbreaker.cli.demo import demo
 from sharedbreaker.cli.disable import disable
 from sharedbreaker.cli.doctor import doctor
 from sharedbreaker.cli.enable import enable
+from sharedbreaker.cli.enforce import enforce
 from sharedbreaker.cli.exporter import exporter
 from sharedbreaker.cli.forget import forget
 from sharedbreaker.cli.history import history
 from sharedbreaker.cli.hold_open import hold_open
+from sharedbreaker.cli.observe import observe
 from sharedbreaker.cli.script import script
 from sharedbreaker.cli.serve import serve
 from sharedbreaker.cli.show import show
@@ -43,6 +45,8 @@ VERBS = (
     close,
     disable,
     enable,
+    observe,
+    enforce,
     tune,
     forget,
     doctor,

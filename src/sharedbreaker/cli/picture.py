@@ -19,7 +19,8 @@ def state_in_words(circuit: Snapshot) -> str:
         return "held open"
     if circuit.mode is CircuitMode.DISABLED:
         return "disabled"
-    return _WORDS[circuit.state]
+    observed = ", observed" if circuit.mode is CircuitMode.OBSERVE else ""
+    return f"{_WORDS[circuit.state]}{observed}"
 
 
 def style_of(circuit: Snapshot) -> str:
@@ -47,18 +48,23 @@ def until(circuit: Snapshot) -> str:
 
 
 def why(circuit: Snapshot) -> str:
-    """Return why it is not closed, or who keeps it so; empty for a closed circuit that nobody holds."""
+    """Return why it is not closed, or who keeps it so, or which process alone sees failures; else empty."""
     fields = circuit.fields
-    if circuit.mode is not CircuitMode.AUTOMATIC:
+    if circuit.mode in (CircuitMode.HELD_OPEN, CircuitMode.DISABLED):
         reason = fields.get("held_reason", "")
         return f"by {fields.get('held_by', '?')}" + (f": {reason}" if reason else "")
     if circuit.state is CircuitState.CLOSED:
-        return ""
+        return _lone_reporter(circuit)
     kind, who = fields.get("last_failure_type", ""), fields.get("last_failure_by", "")
     parts = [f"{kind} in {who}" if kind and who else kind or who]
     if circuit.count("retry_after_ms"):
         parts.append(f"asked to wait {lasting(circuit.count('retry_after_ms') / 1000)}")
     return ", ".join(part for part in parts if part)
+
+
+def _lone_reporter(circuit: Snapshot) -> str:
+    reporters = circuit.failure_reporters
+    return f"failures in {reporters[0]} alone" if len(reporters) == 1 else ""
 
 
 def failures(circuit: Snapshot) -> str:

@@ -71,8 +71,11 @@ def tune(
     """Change settings of a circuit for every process at once, such as failure_threshold=10 or timeout=2m.
 
     What is tuned is in force, whatever is deployed meanwhile, until it is cleared. SETTING is one of
-    failure_threshold, timeout, success_threshold, half_open_max_calls, probe_timeout, lease_timeout and
-    max_timeout. Without any, what is tuned is shown.
+    failure_threshold, timeout, success_threshold, half_open_max_calls, probe_timeout, lease_timeout,
+    max_timeout, timeout_growth_percent, ramp_up, minimum_reporters, max_in_flight and observe, or one of
+    a rate: failure_rate_percent, failure_rate_window, failure_rate_window_calls,
+    failure_rate_minimum_calls, the same four of slow_call_rate, and slow_call_duration. 0 turns off what
+    may be off. Without any, what is tuned is shown.
 
     Exits 0, 2 for a setting that makes no sense, 5 if Redis could not be asked, 6 if there is no such
     circuit.

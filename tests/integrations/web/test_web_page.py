@@ -15,7 +15,7 @@ from web_fixtures import serve as serve
 from web_servers import TOKEN
 
 from guarded_calls import fail, succeed
-from sharedbreaker import CircuitBreaker
+from sharedbreaker import CircuitBreaker, FailureRate, LastCalls, Operator
 from sharedbreaker.demo.redis_server import RedisServer
 from sharedbreaker.integrations.web import BreakerSite
 
@@ -229,3 +229,35 @@ def test_it_is_live_inside_an_app_too(browser: Browser, breaker: CircuitBreaker,
         page.get_by_label("Token").fill(TOKEN)
         page.locator("#act-do").click()
         expect(state(page)).to_have_text("Held open")
+
+
+def test_observed_circuit_says_so_and_can_be_enforced(
+    browser: Browser, address: str, breaker: CircuitBreaker
+) -> None:
+    """An open circuit that rejects nothing looks otherwise than one that does, and tells what it would do."""
+    Operator("orders", redis=breaker.redis).observe("try it out")
+    fail(breaker)
+    fail(breaker)
+    succeed(breaker)
+    with page_on(browser, address) as page:
+        expect(state(page)).to_have_text("Open, observed")
+        figure = card(page).locator("dl div", has_text="Would reject, total")
+        expect(figure.locator("dd")).to_have_text("1")
+        Operator("orders", redis=breaker.redis).enforce("it is right")
+        expect(state(page)).to_have_text("Open")
+
+
+def test_lone_reporter_and_rates_are_told_in_words(browser: Browser, address: str, redis: Redis) -> None:
+    """The process whose failures stand alone is named; what opened a circuit is told with its figures."""
+    rate = FailureRate(0.5, LastCalls(9), 4)
+    lonely = CircuitBreaker(None, name="vision", redis=redis, failure_rate=rate, minimum_reporters=2)
+    failing = CircuitBreaker(None, name="payments", redis=redis, failure_rate=rate)
+    for made in (lonely, failing):
+        succeed(made)
+        for _ in range(3):
+            fail(made)
+    with page_on(browser, address) as page:
+        why = page.locator('[data-name="vision"] .why')
+        expect(why).to_contain_text(re.compile(r"Failures in \S+:\d+ alone"))
+        why = page.locator('[data-name="payments"] .why')
+        expect(why).to_contain_text("3 of 4 calls failed, the last a ServiceDownError")

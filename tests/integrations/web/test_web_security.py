@@ -31,7 +31,7 @@ def acting_site(breaker: CircuitBreaker) -> BreakerSite:
 
 
 def test_who_has_the_token_holds_and_releases(breaker: CircuitBreaker, serve: Serve) -> None:
-    """With the token a circuit is held open, closed, disabled and enabled, and never configured."""
+    """With the token a circuit is held open, closed, disabled, enabled and observed, and not configured."""
     client = serve(acting_site(breaker))
     assert client.act(HOLD).status == 200
     metrics = breaker.get_metrics()
@@ -41,10 +41,11 @@ def test_who_has_the_token_holds_and_releases(breaker: CircuitBreaker, serve: Se
         "maintenance",
     )
     assert metrics["open_until"] is not None
-    for act in ("force_close", "disable", "enable"):
+    for act in ("force_close", "disable", "enable", "observe", "enforce"):
         assert client.act({"name": "one", "act": act, "reason": f"so {act}"}).document["act"] == act
     history = Operator("one", redis=breaker.redis).history()
-    assert [event.why for event in history] == ["enable", "disable", "force_close", "force_open", "declared"]
+    acts = ["tune", "tune", "enable", "disable", "force_close", "force_open", "declared"]
+    assert [event.why for event in history] == acts
     assert history[0].who == "web, from 127.0.0.1"
     assert breaker.get_metrics()["failure_threshold"] == 7
 

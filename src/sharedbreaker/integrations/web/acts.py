@@ -22,6 +22,7 @@ from sharedbreaker.operator import Operator
 logger = logging.getLogger("sharedbreaker")
 
 LARGEST_BODY = 8192
+ACTS = (*(act.value for act in Act), "observe", "enforce")
 _FIELDS: dict[str, tuple[type, ...]] = {
     "name": (str,),
     "act": (str,),
@@ -77,27 +78,20 @@ def _is_plain(text: str) -> bool:
 
 def perform(operator: Operator, document: dict[str, Any], client: str) -> Response:
     """Do what the document says. Raises what ``Operator`` raises."""
-    try:
-        act = Act(document.get("act"))
-    except ValueError:
-        raise SettingsError(f"act must be one of {', '.join(act.value for act in Act)}") from None
+    act = document.get("act")
+    if act not in ACTS:
+        raise SettingsError(f"act must be one of {', '.join(ACTS)}")
     reason = (document.get("reason") or "").strip()
     if not reason:
         raise SettingsError("reason must say why: whoever comes next wants to know")
     seconds = document.get("seconds")
-    if seconds is not None and act is not Act.FORCE_OPEN:
+    if seconds is not None and act != Act.FORCE_OPEN:
         raise SettingsError("seconds is for force_open alone")
     name = (document.get("who") or "").strip()
     who = f"{name} (web)" if name else f"web, from {client or 'nowhere'}"
-    if act is Act.FORCE_OPEN:
+    if act == Act.FORCE_OPEN:
         operator.force_open(reason, seconds, who=who)
-    elif act is Act.FORCE_CLOSE:
-        operator.force_close(reason, who=who)
-    elif act is Act.DISABLE:
-        operator.disable(reason, who=who)
     else:
-        operator.enable(reason, who=who)
+        getattr(operator, act)(reason, who=who)
     logger.info("circuit %r: %s over the web by %r, from %s: %r", operator.name, act, who, client, reason)
-    return json_response(
-        200, {"success": True, "name": operator.name, "act": act.value, "timestamp": timestamp()}
-    )
+    return json_response(200, {"success": True, "name": operator.name, "act": act, "timestamp": timestamp()})

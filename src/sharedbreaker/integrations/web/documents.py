@@ -20,6 +20,9 @@ _SETTINGS = (
 
 _WHY = {
     "failure_threshold": "Failures in a row reached the threshold",
+    "failure_rate": "Too large a share of calls failed",
+    "slow_call_rate": "Too large a share of calls was slow",
+    "tune": "Settings tuned by hand",
     "probe_failed": "A probe failed",
     "open_timeout_over": "The time was up, and the first call went through as a probe",
     "hold_over": "The hold ended, and the first call went through as a probe",
@@ -69,13 +72,14 @@ def live_state_of(circuit: Snapshot, events: Sequence[Event]) -> dict[str, Any]:
 
 def why_of(circuit: Snapshot, events: Sequence[Event]) -> str:
     """Return in one line why the circuit is as it is; empty where all is as usual."""
-    if circuit.mode is not CircuitMode.AUTOMATIC:
+    if circuit.mode in (CircuitMode.HELD_OPEN, CircuitMode.DISABLED):
         held = "Held open" if circuit.mode is CircuitMode.HELD_OPEN else "Disabled: every call passes"
         by = circuit.fields.get("held_by", "")
         reason = circuit.fields.get("held_reason", "")
         return f"{held}{f', by {by}' if by else ''}{f': {reason}' if reason else ''}"
     if circuit.state is CircuitState.CLOSED:
-        return ""
+        reporters = circuit.failure_reporters
+        return f"Failures in {reporters[0]} alone" if len(reporters) == 1 else ""
     # What opened it is what an operator asks for, also while it is being tried again.
     opening = next((event for event in events if event.is_transition and event.after == "open"), None)
     if opening is not None:
@@ -90,8 +94,23 @@ def says(event: Event) -> str:
     failures = event.details.get("failure_count", "")
     if event.why == "failure_threshold" and failures:
         words = f"{failures} {'failure' if failures == '1' else 'failures'} in a row"
+    if event.why in ("failure_rate", "slow_call_rate"):
+        words = _rate_in_words(event)
     if event.exception:
-        words = f"{words}, the last a {event.exception}" if failures else f"{words}: {event.exception}"
+        words = (
+            f"{words}, the last a {event.exception}"
+            if failures or "calls" in event.details
+            else f"{words}: {event.exception}"
+        )
     if event.details.get("settings"):
         words = f"{words}: {event.details['settings']}"
     return f"{words}: {event.reason}" if event.reason else words
+
+
+def _rate_in_words(event: Event) -> str:
+    figures = {name: int(event.details.get(name) or 0) for name in ("calls", "failed", "slow", "overdue")}
+    calls, overdue = figures["calls"], figures["overdue"]
+    if event.why == "failure_rate":
+        return f"{figures['failed']} of {calls} calls failed"
+    hung = f", {overdue} of them still under way" if overdue else ""
+    return f"{figures['slow'] + overdue} of {calls + overdue} calls were slow{hung}"

@@ -20,12 +20,15 @@ const FIGURES = [
   ["failures", "Failures in a row"],
   ["flight", "Calls in flight"],
   ["probes", "Probes in flight"],
+  ["observed", "Would reject, total"],
 ];
 const ACTS = [
   ["force_open", "Hold open…"],
   ["force_close", "Close…"],
   ["disable", "Disable…"],
   ["enable", "Enable…"],
+  ["observe", "Observe…"],
+  ["enforce", "Enforce…"],
 ];
 
 export class Card {
@@ -87,6 +90,8 @@ export class Card {
     show(this.acts.force_close, circuit.mode === "held_open" || circuit.state !== "closed");
     show(this.acts.disable, circuit.mode !== "disabled");
     show(this.acts.enable, circuit.mode === "disabled");
+    show(this.acts.observe, circuit.mode === "automatic");
+    show(this.acts.enforce, circuit.mode === "observe");
     // Whoever has just used a button that is no longer there stands at the next one, and not nowhere.
     if (focused?.hidden && this.actsRow.contains(focused)) {
       Object.values(this.acts).find((button) => !button.hidden)?.focus();
@@ -105,7 +110,9 @@ export class Card {
     say(this.figures.success, percent(rates.successPercent));
     say(this.figures.calls, rate === null ? "–" : number(rate));
     say(this.figures.all, percent(circuit.success_rate_percent));
-    say(this.figures.failures, `${circuit.current_failure_count} of ${circuit.failure_threshold}`);
+    say(this.figures.failures, `${circuit.current_failure_count}${circuit.failure_threshold ? ` of ${circuit.failure_threshold}` : ""}`);
+    say(this.figures.observed, number(circuit.observed_rejections));
+    show(this.figures.observed.parentElement, circuit.mode === "observe" || circuit.observed_rejections > 0);
     say(this.figures.rejected, number(circuit.rejected_calls));
     say(this.figures.flight, number(circuit.calls_in_flight));
     say(this.figures.probes, `${circuit.probes_in_flight} of ${circuit.settings.half_open_max_calls}`);

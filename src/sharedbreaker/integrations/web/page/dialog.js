@@ -7,6 +7,8 @@ const WORDS = {
   force_open: ["Hold open", "Every worker rejects calls, until the time is up or somebody closes it."],
   force_close: ["Close", "Calls pass again, and the breaker decides by itself."],
   disable: ["Disable", "Every call passes whatever fails, until somebody enables the breaker."],
+  observe: ["Observe", "The breaker decides and counts, and rejects nothing, until somebody enforces it."],
+  enforce: ["Enforce", "What the breaker decides is done again."],
   enable: ["Enable", "The breaker decides by itself again."],
 };
 

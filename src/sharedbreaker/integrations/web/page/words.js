@@ -8,7 +8,9 @@ export function lookOf(circuit) {
 
 export function stateOf(circuit) {
   if (circuit.mode === "disabled") return "Disabled";
-  return circuit.mode === "held_open" ? "Held open" : STATES[circuit.state] ?? circuit.state;
+  if (circuit.mode === "held_open") return "Held open";
+  const state = STATES[circuit.state] ?? circuit.state;
+  return circuit.mode === "observe" ? `${state}, observed` : state;
 }
 
 export function duration(seconds) {
