@@ -13,7 +13,7 @@ STALENESS ?=
 SDKS := google-genai==1.75.0 google-genai google-generativeai==0.8.5 google-generativeai
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-oldest test-sdks docs screenshots faults bench lint format clean
+.PHONY: help demo test test-oldest test-sdks docs screenshots faults bench bench-rules lint format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ faults: $(VENV)/.test ## kill, freeze and cut everything for SECONDS=60, then co
 
 bench: $(VENV)/.bench ## what a call costs, beside the peers: writes docs/performance.md in ten minutes; ARGS=--quick for two
 	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-rules: $(VENV)/.test ## what each rule takes inside Redis: writes docs/trip-rules.md; ARGS="--before REVISION" beside an earlier one
+	$(BIN)/python -m benchmarks.rules_cost $(ARGS)
 
 lint: $(VENV)/.lint ## formatting, lint, types, and which floor may import which
 	$(BIN)/ruff format --check .

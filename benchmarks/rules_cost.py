@@ -101,7 +101,12 @@ def measure(redis: Redis, revision: str | None) -> Times:
 
 
 def _round(
-    redis: Redis, keys: tuple[str, ...], shas: Mapping[str, str], times: dict[str, list[float]], *, has_duration: bool
+    redis: Redis,
+    keys: tuple[str, ...],
+    shas: Mapping[str, str],
+    times: dict[str, list[float]],
+    *,
+    has_duration: bool,
 ) -> None:
     epoch = str(redis.hget(keys[0], "epoch"))
     duration = ("10",) if has_duration else ()

@@ -54,6 +54,32 @@ if values[1] == 'open' and values[6] == 'plain' and again == '0'
   end
 end
 
+
+-- The same where other rules are in force, none of which has anything to say about this call.
+if values[1] == 'closed' and values[2] == 'automatic' and values[6] == 'extended' and again == '0'
+  and reclaim_at_ms and reclaim_at_ms > now_ms and epoch and #epoch == 16
+  and lease_ms and lease_ms >= 1 and lease_ms < 2 ^ 53 and lease_ms % 1 == 0 then
+  local more = redis.call('HMGET', circuit_key, 'idle_ttl_ms', 'ramp_until', 'max_in_flight', 'observe',
+    'slow_call_rate_percent', 'slow_call_duration_ms', 'last_state_change')
+  local most = tonumber(more[3])
+  local duration_ms = tonumber(more[6])
+  local closed_at_ms = tonumber(more[7])
+  local is_quick = more[1] == '0' and not more[2] and (more[4] == '0' or more[4] == '1')
+    and (more[3] == '0' or most and most >= 1 and redis.call('ZCARD', leases_key) < most)
+  if is_quick and more[5] ~= '0' then
+    is_quick = duration_ms and duration_ms >= 1 and closed_at_ms and redis.call('ZCOUNT', leases_key,
+      string.format('%.0f', closed_at_ms + lease_ms), string.format('%.0f', now_ms + lease_ms - duration_ms)) == 0
+  end
+  if is_quick then
+    redis.call('ZADD', leases_key, now_ms + lease_ms, token)
+    if more[3] == '0' and more[4] == '0' then
+      return epoch
+    end
+    return { more[3] == '0' and 'admitted' or 'once', 'closed', more[4] == '0' and 'automatic' or 'observe', epoch,
+      '', '' }
+  end
+end
+
 -- circuit.lua
 -- trip_rules.lua
 
@@ -85,8 +111,9 @@ local moved = ''
 
 local function reply(verdict, retry_after_ms)
   keep_or_expire(circuit, idle_ttl_ms)
-  return answer({ verdict, circuit.state, observes and 'observe' or circuit.mode, whole(circuit.epoch), retry_after_ms,
-    moved })
+  -- What is only observed is of no epoch.
+  local of_epoch = verdict == 'observed' and '0' or whole(circuit.epoch)
+  return answer({ verdict, circuit.state, observes and 'observe' or circuit.mode, of_epoch, retry_after_ms, moved })
 end
 
 local function turn_away(verdict, retry_after_ms)

@@ -116,17 +116,20 @@ local function circuit_in(values)
 end
 
 -- What rules besides the default one keep, in fields that are there only while such a rule is in force.
-local KEPT_BY_RULES = { 'failure_rate:calls', 'slow_call_rate:calls', 'failure_reporters', 'failing_since' }
-for slot = 0, 9 do
-  KEPT_BY_RULES[#KEPT_BY_RULES + 1] = 'failure_rate:' .. slot
-  KEPT_BY_RULES[#KEPT_BY_RULES + 1] = 'slow_call_rate:' .. slot
+local function forget_what_rules_keep()
+  local kept = { 'failure_rate:calls', 'slow_call_rate:calls', 'failure_reporters', 'failing_since' }
+  for slot = 0, 9 do
+    kept[#kept + 1] = 'failure_rate:' .. slot
+    kept[#kept + 1] = 'slow_call_rate:' .. slot
+  end
+  redis.call('HDEL', circuit_key, unpack(kept))
 end
 
 -- What was counted towards opening counts no more.
 local function forget_results(circuit)
   redis.call('HSET', circuit_key, 'failure_count', '0')
   if circuit.rules ~= 'plain' then
-    redis.call('HDEL', circuit_key, unpack(KEPT_BY_RULES))
+    forget_what_rules_keep()
   end
 end
 
@@ -221,11 +224,13 @@ local TALLY_OF_OUTCOME = {
 }
 
 -- Settings of the rules besides the default one, and the least that each may be, which is what turns it off.
-local RULE_SETTINGS = { 'failure_rate_percent', 'failure_rate_window_ms', 'failure_rate_window_calls',
-  'failure_rate_minimum_calls', 'slow_call_rate_percent', 'slow_call_rate_window_ms', 'slow_call_rate_window_calls',
-  'slow_call_rate_minimum_calls', 'slow_call_duration_ms', 'timeout_growth_percent', 'ramp_up_ms', 'minimum_reporters',
-  'max_in_flight', 'observe', 'lease_timeout_ms' }
-local LEAST_OF_RULE = { 0, 0, 0, 1, 0, 0, 0, 1, 0, 100, 0, 1, 0, 0, 1 }
+local function rule_settings()
+  return { 'failure_rate_percent', 'failure_rate_window_ms', 'failure_rate_window_calls', 'failure_rate_minimum_calls',
+    'slow_call_rate_percent', 'slow_call_rate_window_ms', 'slow_call_rate_window_calls',
+    'slow_call_rate_minimum_calls', 'slow_call_duration_ms', 'timeout_growth_percent', 'ramp_up_ms',
+    'minimum_reporters', 'max_in_flight', 'observe', 'lease_timeout_ms' },
+    { 0, 0, 0, 1, 0, 0, 0, 1, 0, 100, 0, 1, 0, 0, 1 }
+end
 
 -- The settings that decide what a result does, or nil where one is missing.
 local function rule_in_force(circuit)
@@ -241,9 +246,9 @@ local function rule_in_force(circuit)
     return nil
   end
   if circuit.rules ~= 'plain' then
-    for slot, value in ipairs(redis.call('HMGET', circuit_key, unpack(RULE_SETTINGS))) do
-      local name, least = RULE_SETTINGS[slot], LEAST_OF_RULE[slot]
-      rule[name] = number_in(name, value, least) or least
+    local names, least = rule_settings()
+    for slot, value in ipairs(redis.call('HMGET', circuit_key, unpack(names))) do
+      rule[names[slot]] = number_in(names[slot], value, least[slot]) or least[slot]
     end
     -- A rate over no window, or of calls that are slow at once, is none.
     for _, name in ipairs({ 'failure_rate', 'slow_call_rate' }) do

@@ -28,12 +28,22 @@ local duration_ms = ARGV[7]
 local values = redis.call('HMGET', circuit_key, 'state', 'mode', 'epoch', 'reclaim_at', 'rules', 'failure_count',
   'probes')
 
+-- What opens the circuit is failures in a row alone, whatever else is in force.
+local rules = values[5]
+if rules == 'extended' and outcome == 'failure' then
+  local more = redis.call('HMGET', circuit_key, 'idle_ttl_ms', 'failure_rate_percent', 'slow_call_rate_percent',
+    'minimum_reporters')
+  if more[1] == '0' and more[2] == '0' and more[3] == '0' and more[4] == '1' then
+    rules = 'plain'
+  end
+end
+
 -- The usual cases: a success after no failure, and a failure that does not open the circuit. Whatever is not exactly
 -- as usual is looked at below.
 local reclaim_at_ms = tonumber(values[4])
 local ended = false
 if retry_after_ms and values[3] == epoch and values[1] == 'closed' and values[2] == 'automatic'
-  and values[7] == '' and values[5] == 'plain' and reclaim_at_ms and reclaim_at_ms > now_ms then
+  and values[7] == '' and rules == 'plain' and reclaim_at_ms and reclaim_at_ms > now_ms then
   if outcome == 'success' and values[6] == '0' then
     ended = redis.call('ZREM', leases_key, token) == 1
     if ended and type(redis.pcall('HINCRBY', circuit_key, 'successful_calls', 1)) == 'number' then
@@ -54,6 +64,58 @@ if retry_after_ms and values[3] == epoch and values[1] == 'closed' and values[2]
           'last_failure_type', exception, 'last_failure_by', who)
         return 'counted'
       end
+    end
+  end
+end
+
+
+-- A success that is not slow, where other rules are in force: it is one more call in their windows.
+if outcome == 'success' and retry_after_ms and values[3] == epoch and values[1] == 'closed' and values[2] == 'automatic'
+  and values[7] == '' and rules == 'extended' and reclaim_at_ms and reclaim_at_ms > now_ms then
+  local more = redis.call('HMGET', circuit_key, 'idle_ttl_ms', 'slow_call_duration_ms', 'failure_rate_percent',
+    'failure_rate_window_ms', 'failure_rate_window_calls', 'slow_call_rate_percent', 'slow_call_rate_window_ms',
+    'slow_call_rate_window_calls')
+  local slow_ms = tonumber(more[2])
+  local is_quick = more[1] == '0'
+    and (more[6] == '0' or slow_ms and slow_ms >= 1 and (tonumber(duration_ms or 0) or slow_ms) < slow_ms)
+  -- Each window's field and what is to stand in it. A window that is not as usual is looked at below.
+  local changes = {}
+  for slot = 3, 6, 3 do
+    local window_ms = tonumber(more[slot + 1])
+    if is_quick and more[slot] ~= '0' then
+      local name = slot == 3 and 'failure_rate:' or 'slow_call_rate:'
+      local most = tonumber(more[slot + 2])
+      is_quick = most and window_ms and (most >= 1 or window_ms >= 1) and tonumber(more[slot])
+      if is_quick and most >= 1 then
+        local ring = redis.call('HGET', circuit_key, name .. 'calls') or ''
+        is_quick = not string.find(ring, '[^01]')
+        changes[#changes + 1] = name .. 'calls'
+        changes[#changes + 1] = string.sub(ring .. '0', -most)
+      elseif is_quick then
+        local slice = math.floor(now_ms / math.ceil(window_ms / 10))
+        local field = name .. string.format('%.0f', slice % 10)
+        local before = redis.call('HGET', circuit_key, field)
+        local at, calls, bad = string.match(before or '', '^(%d+) (%d+) (%d+)$')
+        is_quick = at or not before
+        if tonumber(at) ~= slice then
+          calls, bad = 0, 0
+        end
+        changes[#changes + 1] = field
+        changes[#changes + 1] = is_quick and string.format('%.0f %.0f %.0f', slice, calls + 1, bad)
+      end
+    end
+  end
+  if is_quick then
+    ended = redis.call('ZREM', leases_key, token) == 1
+    if ended and type(redis.pcall('HINCRBY', circuit_key, 'successful_calls', 1)) == 'number' then
+      if values[6] ~= '0' then
+        changes[#changes + 1] = 'failure_count'
+        changes[#changes + 1] = '0'
+      end
+      if #changes > 0 then
+        redis.call('HSET', circuit_key, unpack(changes))
+      end
+      return 'counted'
     end
   end
 end

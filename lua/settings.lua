@@ -10,6 +10,7 @@
 local LEAST = { idle_ttl_ms = 0, push = 0, failure_threshold = 0 }
 -- What each setting of a rule is while the rule is off.
 local OFF = {}
+local RULE_SETTINGS, LEAST_OF_RULE = rule_settings()
 for slot, name in ipairs(RULE_SETTINGS) do
   LEAST[name] = LEAST_OF_RULE[slot]
   if name ~= 'lease_timeout_ms' then
@@ -33,7 +34,8 @@ local function write_rules()
   if redis.call('HGET', circuit_key, 'rules') ~= rules then
     redis.call('HSET', circuit_key, 'rules', rules)
     if rules == 'plain' then
-      redis.call('HDEL', circuit_key, 'ramp_until', 'ramp_credit', 'reopenings', unpack(KEPT_BY_RULES))
+      redis.call('HDEL', circuit_key, 'ramp_until', 'ramp_credit', 'reopenings')
+      forget_what_rules_keep()
     end
   end
 end

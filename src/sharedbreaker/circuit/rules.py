@@ -251,7 +251,9 @@ class Circuit(TripRules):
             self.tallies["observed_rejections"] += 1
             observed = OBSERVED_PREFIX + token
             self.call_leases[observed] = now_ms + self.settings["lease_timeout_ms"]
-            return self._admitted(observed, moved, observes=True, is_viewable=False)
+            # It is of no epoch: whatever it comes to decides nothing.
+            admission = Admission(observed, "0")
+            return AdmissionReading(admission, None, CircuitMode.OBSERVE, moved, (), is_viewable=False)
         self.tallies["rejected_calls"] += 1
         retry_after = None if wait_ms is None else wait_ms / 1000
         because = WHY_TURNED_AWAY[why] if why else refused_because(self.state, self.mode)

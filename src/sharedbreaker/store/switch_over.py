@@ -79,6 +79,8 @@ class SwitchOverStore(ViewingStore):
             known.state is not CircuitState.CLOSED or known.mode is not CircuitMode.AUTOMATIC
         ):
             known.remember_closed()
+        if self._slow_ms is not None and usual is not None:
+            return usual._replace(began=monotonic())
         return usual
 
     def usual_report(
