@@ -35,6 +35,7 @@ test-sdks: $(SDKS:%=$(VENV)/.sdk-%) ## the integrations with each of Google's SD
 docs: $(VENV)/.test ## write the tables that the docs have from tests and from the code
 	$(BIN)/python tests/integrations/google/outcome_docs.py
 	$(BIN)/python tests/cli/cli_docs.py
+	$(BIN)/python tests/cases/case_table.py
 
 screenshots: $(VENV)/.test ## take the pictures of docs/web.md; needs Chromium and a font
 	$(BIN)/python tests/integrations/web/screenshots.py
