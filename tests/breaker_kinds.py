@@ -10,7 +10,16 @@ from sharedbreaker import CircuitBreaker
 KINDS: dict[str, type[CircuitBreaker]] = {"sync": CircuitBreaker, "async": DrivenAsyncBreaker}
 FOR_BOTH = ("core",)
 """Folders whose tests run once for each kind."""
-FILES_FOR_BOTH = ("test_topology_sentinel", "test_topology_cluster", "test_topology_outage_memory")
+FILES_FOR_BOTH = (
+    "test_topology_sentinel",
+    "test_topology_cluster",
+    "test_topology_outage_memory",
+    "test_case_half_open",
+    "test_case_half_open_escapes",
+    "test_case_half_open_nested",
+    "test_case_stale_results",
+    "test_case_counting",
+)
 """And files: what is asked of a place is the same. test_topology_async_clients tries the ways there."""
 
 

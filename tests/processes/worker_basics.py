@@ -21,6 +21,10 @@ class BadRequestError(Exception):
 
 def breaker_of(url: str, **settings: Any) -> CircuitBreaker:
     """A breaker that waits for Redis as long as it takes: a busy machine is no fault."""
+    return CircuitBreaker(redis=url, **settings_of(settings))
+
+
+def settings_of(changed: dict[str, Any]) -> dict[str, Any]:
     defaults: dict[str, Any] = {
         "name": "orders",
         "expected_exception": ServiceDownError,
@@ -30,7 +34,7 @@ def breaker_of(url: str, **settings: Any) -> CircuitBreaker:
         "probe_timeout": 20,
         "lease_timeout": 600,
     }
-    return CircuitBreaker(redis=url, **{**defaults, **settings})
+    return {**defaults, **changed}
 
 
 def wait_for_the_word() -> None:

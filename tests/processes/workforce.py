@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, cast
 
@@ -20,15 +21,15 @@ PROBE_MS = 20_000
 
 
 class Worker:
-    """A process that runs one task of ``worker.py``."""
+    """A process that runs one task of ``worker.py``, or of a program like it."""
 
     errors = ""
     """What it wrote to its standard error, once it has ended."""
 
     def __init__(self, task: Callable[..., Any], **arguments: Any) -> None:
-        program = Path(__file__).with_name("worker.py")
         self._process = subprocess.Popen(
-            [sys.executable, str(program), task.__name__, json.dumps(arguments)],
+            [sys.executable, inspect.getfile(task), task.__name__, json.dumps(arguments)],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
