@@ -233,6 +233,7 @@ class AsyncCircuitBreaker(BaseBreaker):
     def release(self, admission: Admission, error: BaseException | None = None) -> None:
         """Give an admission back whose call was given up: a thread tells Redis, and nobody waits.
 
+        No later call of this process asks for a probe's place before Redis is told of it.
         For whoever cannot await any more, as when the call was cancelled or is being collected.
         """
         self._store.report_later(report_of(admission, Outcome.RELEASED, error))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable
+from contextlib import suppress
 
 from sharedbreaker.circuit.outcome import Outcome
 from sharedbreaker.circuit.report import Report
@@ -31,6 +32,11 @@ class Books:
     def is_settled(self) -> bool:
         """Whether nothing is owed."""
         return not (self.reports or self._sent or self._rejected or self._outcomes or self._unanswered_tokens)
+
+    @property
+    def is_place_owed(self) -> bool:
+        """Whether an admission that nobody learned of may keep a place in Redis."""
+        return bool(self._unanswered_tokens or (self._sent and self._sent.unanswered_tokens))
 
     @property
     def calls(self) -> int:
@@ -68,8 +74,17 @@ class Books:
         self._unanswered_tokens.clear()
         return self._sent
 
-    def confirm(self) -> None:
-        """Take note that what was sent has arrived."""
-        if self._sent is not None:
-            self.settled_calls += sum(self._sent.outcomes.values()) + self._sent.rejected
-        self._sent = None
+    def confirm(self, settlement: Settlement) -> None:
+        """Take note that what was sent has arrived: once, should two have sent it."""
+        if self._sent is settlement:
+            self.settled_calls += sum(settlement.outcomes.values()) + settlement.rejected
+            self._sent = None
+
+    def next_report(self, matters: Callable[[Report], bool] = lambda _: True) -> Report | None:
+        """Return what to tell next, of those that matter; it stays here until it is confirmed."""
+        return next(filter(matters, self.reports), None)
+
+    def confirm_report(self, report: Report) -> None:
+        """Take note that a report has arrived: once, should two have told it."""
+        with suppress(ValueError):
+            self.reports.remove(report)

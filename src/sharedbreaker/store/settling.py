@@ -13,6 +13,7 @@ from collections.abc import Callable
 from time import monotonic
 
 from sharedbreaker.circuit.errors import CircuitUnusableError, StoreError
+from sharedbreaker.circuit.report import Report
 from sharedbreaker.circuit.settings import Settings, seconds_in
 from sharedbreaker.store.alone import Alone, OnRedisError
 from sharedbreaker.store.announcer import Announcer
@@ -31,7 +32,7 @@ from sharedbreaker.store.news import News
 from sharedbreaker.store.process import ForgetsAtFork, call_forget_in_children, this_process
 from sharedbreaker.store.quiet_log import QuietLog
 from sharedbreaker.store.redis_store import RedisStore
-from sharedbreaker.store.steps import walk
+from sharedbreaker.store.steps import Steps, walk
 from sharedbreaker.store.view import NEVER, View
 
 logger = logging.getLogger("sharedbreaker")
@@ -265,7 +266,7 @@ class SettlingStore(ForgetsAtFork):
             if settlement is not None:
                 walk(self._shared.settle(settlement), self._link)
                 with self._lock:
-                    self._books.confirm()
+                    self._books.confirm(settlement)
         except StoreError as error:
             self._lost(error)
             return False
@@ -277,17 +278,18 @@ class SettlingStore(ForgetsAtFork):
     def _settle_reports(self) -> None:
         while True:
             with self._lock:
-                if not self._books.reports:
-                    return
-                report = self._books.reports.popleft()
-            try:
-                reading = walk(self._shared.report(report), self._link)
-            except BaseException:
-                with self._lock:
-                    self._books.reports.appendleft(report)
-                raise
-            self._moved(reading.transition)
-            self.announcer.announce(reading.transition, report.exception)
+                report = self._books.next_report()
+            if report is None:
+                return
+            walk(self._tell(report), self._link)
+
+    def _tell(self, report: Report) -> Steps[None]:
+        """Tell the end of a call that is on the books. Until there is an answer, others may tell it too."""
+        reading = yield from self._shared.report(report)
+        with self._lock:
+            self._books.confirm_report(report)
+        self._moved(reading.transition)
+        self.announcer.announce(reading.transition, report.exception)
 
     def _settle_batches(self) -> None:
         while True:

@@ -54,6 +54,12 @@ class SwitchOverStore(ViewingStore):
                 reading = self._admit_on_view(token)
                 if reading is not None:
                     return reading
+            if self._may_owe and not self._is_away():
+                try:
+                    yield from self._clear_places()
+                except StoreError as error:
+                    self._lost(error)
+                    return self._admit_alone(token)
             return (yield from self._admit_begun(token))
         return self._admit_alone(token)
 
@@ -186,6 +192,31 @@ class SwitchOverStore(ViewingStore):
         with self._lock:
             snapshot = self._alone.snapshot(self.view)
         return dataclasses.replace(snapshot, redis_available=False, unwritten_calls=self._whereabouts()[1])
+
+    def _clear_places(self) -> Steps[None]:
+        """Have Redis know of the places that were given up here, before a call asks whether one is free.
+
+        A thread is about to tell it, and the question would overtake that thread.
+        """
+        while True:
+            with self._lock:
+                report = self._books.next_report(self._keeps_place)
+            if report is None:
+                break
+            yield from self._tell(report)
+        with self._lock:
+            settlement = (
+                self._books.next_settlement(this_process().new_token) if self._books.is_place_owed else None
+            )
+        if settlement is not None:
+            yield from self._shared.settle(settlement)
+            with self._lock:
+                self._books.confirm(settlement)
+
+    def _keeps_place(self, report: Report) -> bool:
+        """Whether another call may be rejected until Redis is told."""
+        is_counted = bool(self._settings.max_in_flight) and report.outcome is Outcome.RELEASED
+        return is_counted or report.admission.is_probe
 
     def _admit_in_redis(self, token: str) -> Steps[AdmissionReading | None]:
         """Ask; None where there is no answer."""
