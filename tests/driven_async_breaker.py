@@ -78,6 +78,13 @@ class _Ending:
     context: contextvars.Context | None = None
 
 
+def _take_over(context: contextvars.Context, known: contextvars.Context) -> None:
+    """Set the variables of ``context`` in this thread, but for those that ``known`` has already."""
+    for variable, value in context.items():
+        if known.get(variable) is not value:
+            variable.set(value)
+
+
 class _Driven:
     """One coroutine as a task of the loop, and the thread that waits for it."""
 
@@ -105,9 +112,7 @@ class _Driven:
         while self._steps.get()():
             pass
         assert ending.context is not None
-        for variable, value in ending.context.items():
-            if context.get(variable) is not value:
-                variable.set(value)
+        _take_over(ending.context, context)
         error, ending.error = ending.error, None
         if error is not None:
             try:
@@ -124,8 +129,10 @@ class _Driven:
             loop = asyncio.get_running_loop()
             is_done = loop.create_future()
             ending = _Ending()
+            context = contextvars.copy_context()
 
             def step() -> bool:
+                _take_over(context, contextvars.copy_context())
                 try:
                     ending.result = func(*args, **kwargs)
                 except BaseException as error:  # handed on

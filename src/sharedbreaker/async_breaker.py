@@ -31,6 +31,7 @@ from sharedbreaker.circuit.report import report_of
 from sharedbreaker.circuit.snapshot import Snapshot
 from sharedbreaker.contexts import guarded_async_context_manager
 from sharedbreaker.open_calls import AsyncOpenCall
+from sharedbreaker.open_probes import PART_OF_PROBE
 from sharedbreaker.store.async_cluster_link import AsyncClusterLink
 from sharedbreaker.store.async_link import AsyncLink, async_twin_of
 from sharedbreaker.store.process import this_process
@@ -110,7 +111,11 @@ class AsyncCircuitBreaker(BaseBreaker):
             raise store.reject_on_view(view, now)
         admission = await self.admit()
         try:
-            result = await self._begin(func, args, kwargs)
+            if admission.is_probe:
+                with self.open_probes.inside(admission):
+                    result = await self._begin(func, args, kwargs)
+            else:
+                result = await self._begin(func, args, kwargs)
         except NotAwaitableError as error:
             await self.report(admission, Outcome.RELEASED, error)
             raise
@@ -183,12 +188,14 @@ class AsyncCircuitBreaker(BaseBreaker):
         """Ask for one call's admission: the first half of ``call``, for code that cannot be wrapped.
 
         Every admission is owed a ``report`` or a ``release``; until then, or for ``lease_timeout``, it counts
-        as a call in flight.
+        as a call in flight. In the middle of a probe of this breaker it is part of that probe.
 
         Raises:
             CircuitBreakerError: the circuit rejects the call.
 
         """
+        if self.open_probes.is_inside():
+            return PART_OF_PROBE
         store = self._store
         token = this_process().new_token()
         if not store.asks_usually:
@@ -213,6 +220,8 @@ class AsyncCircuitBreaker(BaseBreaker):
         retry_after: float | None = None,
     ) -> None:
         """Tell how an admitted call ended: the second half of ``call``. See ``CircuitBreaker.report``."""
+        if admission is PART_OF_PROBE:
+            return
         store = self._store
         packed = store.usual_report(admission, outcome, error, retry_after)
         if packed is None:
@@ -236,7 +245,8 @@ class AsyncCircuitBreaker(BaseBreaker):
         No later call of this process asks for a probe's place before Redis is told of it.
         For whoever cannot await any more, as when the call was cancelled or is being collected.
         """
-        self._store.report_later(report_of(admission, Outcome.RELEASED, error))
+        if admission is not PART_OF_PROBE:
+            self._store.report_later(report_of(admission, Outcome.RELEASED, error))
 
     async def _report_error(self, admission: Admission, error: BaseException) -> None:
         outcome, retry_after = self._judge(error)

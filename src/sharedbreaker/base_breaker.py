@@ -28,6 +28,7 @@ from sharedbreaker.circuit.report import Report, report_of
 from sharedbreaker.circuit.settings import Settings, seconds_in, staleness_in
 from sharedbreaker.described_breaker import DescribedBreaker
 from sharedbreaker.open_blocks import OpenBlocks
+from sharedbreaker.open_probes import OpenProbes
 from sharedbreaker.store.alone import OnRedisError
 from sharedbreaker.store.announcer import TransitionNotice
 from sharedbreaker.store.keys import DEFAULT_PREFIX, keys_of
@@ -104,7 +105,8 @@ class BaseBreaker(DescribedBreaker):
             seconds_in("redis_retry_interval", redis_retry_interval),
         )
         self._describe(settings, redis, prefix)
-        self._open_blocks = OpenBlocks()
+        self.open_probes = OpenProbes()
+        self._open_blocks = OpenBlocks(self.open_probes)
         shared = RedisStore(link, name, keys_of(name, prefix), settings)
         self._link = link
         self._store = SwitchOverStore(

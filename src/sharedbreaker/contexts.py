@@ -31,7 +31,7 @@ def guarded_context_manager(
         call = begin()
         call.release_when_dropped()
         try:
-            with manager as value:
+            with call.inside(), manager as value:
                 try:
                     yield value
                 except GeneratorExit:
@@ -56,12 +56,13 @@ def guarded_async_context_manager(
         call = await begin()
         call.release_when_dropped()
         try:
-            async with manager as value:
-                try:
-                    yield value
-                except GeneratorExit:
-                    call.drop()
-                    raise
+            with call.inside():
+                async with manager as value:
+                    try:
+                        yield value
+                    except GeneratorExit:
+                        call.drop()
+                        raise
         except BaseException as error:
             await call.fail(error)
             raise

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from types import FrameType
 
 from sharedbreaker.circuit.admission import Admission
+from sharedbreaker.open_probes import OpenProbes
 
 
 class _Block:
@@ -15,6 +17,7 @@ class _Block:
         # Only the number of the frame: the frame itself would keep everything alive that it can see.
         self.frame_id = id(frame)
         self.admission = admission
+        self.probing: AbstractContextManager[None] | None = None
         self.is_open = True
 
 
@@ -25,13 +28,17 @@ _begun: ContextVar[tuple[_Block, ...]] = ContextVar("sharedbreaker_begun", defau
 class OpenBlocks:
     """The `with` blocks of one breaker that have begun and not ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, open_probes: OpenProbes) -> None:
+        self._open_probes = open_probes
         self._blocks: dict[int, _Block] = {}
         self._numbers = itertools.count()
 
     def begin(self, frame: FrameType, admission: Admission) -> None:
         """Take note of a block that begins in ``frame``."""
         block = _Block(next(self._numbers), frame, admission)
+        if admission.is_probe:
+            block.probing = self._open_probes.inside(admission)
+            block.probing.__enter__()
         self._blocks[block.number] = block
         _begun.set((block, *(other for other in _begun.get() if other.is_open)))
 
@@ -39,6 +46,8 @@ class OpenBlocks:
         """Return the admission of the block that ends in ``frame``."""
         block = self._ending(frame)
         block.is_open = False
+        if block.probing is not None:
+            block.probing.__exit__(None, None, None)
         self._blocks.pop(block.number, None)
         return block.admission
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from time import monotonic
 from typing import Any, Protocol
@@ -12,6 +13,7 @@ from sharedbreaker import observation
 from sharedbreaker.circuit.admission import Admission
 from sharedbreaker.circuit.outcome import Outcome
 from sharedbreaker.dropped_calls import DroppedCalls, dropped_calls
+from sharedbreaker.open_probes import OpenProbes
 
 Judge = Callable[[BaseException], tuple[Outcome, float | None]]
 """Says what an exception means, and how many seconds the service asked to be left alone."""
@@ -70,6 +72,11 @@ class _Call:
         """Release the call if the garbage collector finds it without a report."""
         self._dropped = dropped_calls()
         self._dropped.be_ready()
+
+    def inside(self) -> AbstractContextManager[None]:
+        """Have calls in the block be part of this one, if it is a probe."""
+        open_probes: OpenProbes = self._breaker.open_probes
+        return open_probes.inside(self._admission)
 
     def drop(self) -> None:
         """Have the call released soon, by a thread. Safe wherever the garbage collector may run."""

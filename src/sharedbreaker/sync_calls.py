@@ -15,6 +15,7 @@ from sharedbreaker.callables import ENDED, STREAMS, Kind, refuse_later
 from sharedbreaker.circuit.admission import Admission
 from sharedbreaker.circuit.outcome import Outcome
 from sharedbreaker.circuit.report import report_of
+from sharedbreaker.open_probes import PART_OF_PROBE
 from sharedbreaker.store.process import this_process
 from sharedbreaker.store.steps import walk
 from sharedbreaker.store.view import View
@@ -71,8 +72,9 @@ class SyncCalls(BaseBreaker):
         if now < view.rejects_until:
             raise store.reject_on_view(view, now)
         admission = self.admit()
+        run = self.open_probes.around(func, admission) if admission.is_probe else func
         try:
-            result = func(*args, **kwargs)
+            result = run(*args, **kwargs)
         except BaseException as error:
             self._report_error(admission, error)
             raise
@@ -100,12 +102,14 @@ class SyncCalls(BaseBreaker):
         """Ask for one call's admission: the first half of ``call``, for code that cannot be wrapped.
 
         Every admission is owed a ``report``; until then, or for ``lease_timeout``, it counts as a
-        call in flight.
+        call in flight. In the middle of a probe of this breaker it is part of that probe.
 
         Raises:
             CircuitBreakerError: the circuit rejects the call.
 
         """
+        if self.open_probes.is_inside():
+            return PART_OF_PROBE
         store = self._store
         token = this_process().new_token()
         if not store.asks_usually:
@@ -135,6 +139,8 @@ class SyncCalls(BaseBreaker):
         name of its type to the books. ``retry_after``: seconds after which the service asked to be called
         again. Where this failure opens the circuit, it stays open for so long, up to ``max_timeout``.
         """
+        if admission is PART_OF_PROBE:
+            return
         store = self._store
         packed = store.usual_report(admission, outcome, error, retry_after)
         if packed is None:
