@@ -14,7 +14,6 @@ from circuit_in_redis import (
     CircuitInRedis,
     ServiceDownError,
     bad_request,
-    be_rejected,
     new_breaker,
     service_down,
     trip,
@@ -120,27 +119,30 @@ def test_inner_block_of_another_era_ends_its_own_call(redis: Redis) -> None:
     assert circuit.number("late_results") == 1
 
 
-def test_rejected_inner_block_leaves_the_outer_ones_lease_alone(redis: Redis) -> None:
-    """A block that is refused inside a block of the same breaker does not end the outer call."""
+def test_inner_block_of_a_probe_leaves_the_outer_ones_lease_alone(redis: Redis) -> None:
+    """A block inside a probe of the same breaker is part of it: it takes no place and ends nothing."""
     breaker = new_breaker(redis, success_threshold=1, half_open_max_calls=1)
     circuit = trip_and_wait(breaker, redis)
 
     with breaker:
-        be_rejected(breaker)
-        with pytest.raises(CircuitBreakerError), breaker:
+        breaker.call(work)
+        with breaker:
             pass
         assert len(circuit.leases()) == 1
+        assert circuit.field("state") == "half_open"
 
     assert circuit.field("state") == "closed"
     assert circuit.leases() == {}
 
 
 def test_refusal_of_an_inner_block_decides_nothing_outside(redis: Redis) -> None:
-    """When a probe's own nested call is refused, the probe is ignored and its place is free again."""
+    """When another circuit refuses what a probe calls, the probe is ignored and its place is free again."""
     breaker = new_breaker(redis, half_open_max_calls=1, expected_exception=Exception)
     circuit = trip_and_wait(breaker, redis)
+    other = new_breaker(redis, name="other")
+    other.force_open()
 
-    with pytest.raises(CircuitBreakerError), breaker, breaker:
+    with pytest.raises(CircuitBreakerError), breaker, other:
         pass
 
     assert circuit.field("state") == "half_open"
