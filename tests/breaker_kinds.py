@@ -19,6 +19,7 @@ FILES_FOR_BOTH = (
     "test_case_half_open_nested",
     "test_case_stale_results",
     "test_case_counting",
+    "test_case_counting_fleet",
 )
 """And files: what is asked of a place is the same. test_topology_async_clients tries the ways there."""
 
