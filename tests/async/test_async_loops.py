@@ -200,6 +200,11 @@ async def immediately() -> str:
     return "done"
 
 
+async def be_late_for(scope: anyio.CancelScope) -> None:
+    scope.deadline = anyio.current_time()
+    await anyio.sleep_forever()
+
+
 @pytest.mark.parametrize("backend", ["asyncio", "asyncio+uvloop"])
 def test_anyio_runs_it(redis_server: RedisServer, redis: Redis, backend: str) -> None:
     """Under anyio, also with uvloop, calls count; a cancel scope and a deadline release what they end."""
@@ -210,17 +215,19 @@ def test_anyio_runs_it(redis_server: RedisServer, redis: Redis, backend: str) ->
 
     async def whole() -> None:
         await succeed(breaker)
-        with anyio.move_on_after(0.05) as scope:
-            await breaker.call(hold)
+        with anyio.move_on_after(20) as scope:
+            await breaker.call(be_late_for, scope)
         assert scope.cancelled_caught
         with pytest.raises(TimeoutError):  # noqa: PT012 - the deadline is inside
-            with anyio.fail_after(0.05):
+            with anyio.fail_after(20) as scope:
                 async with breaker:
-                    await anyio.sleep_forever()
+                    await be_late_for(scope)
         async with anyio.create_task_group() as group:
-            for _ in range(5):
-                group.start_soon(breaker.call, hold)
-            await anyio.sleep(0.05)
+            inside = [asyncio.Event() for _ in range(5)]
+            for event in inside:
+                group.start_soon(breaker.call, hold, event)
+            for event in inside:
+                await event.wait()
             group.cancel_scope.cancel()
         with anyio.CancelScope() as cancelled:
             cancelled.cancel()
