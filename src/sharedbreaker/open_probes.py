@@ -39,8 +39,10 @@ class OpenProbes:
 
     def is_inside(self) -> bool:
         """Whether whoever asks is in the middle of one."""
-        return any(
-            probe.is_open and probe.of is self and probe.process == os.getpid() for probe in _begun.get()
+        begun = _begun.get()
+        # Hardly ever is there any.
+        return bool(begun) and any(
+            probe.is_open and probe.of is self and probe.process == os.getpid() for probe in begun
         )
 
     @contextmanager

@@ -117,10 +117,11 @@ def test_sb006_place_of_a_cancelled_probe_is_free_at_once(
         service = Hanging()
         await cancel(getattr(service, way)(breaker), service)
         assert await breaker.call(answer) == "done"
+        # On a busy machine patience may end before the probe is admitted.
+        assert circuit.number("released_calls") == int(service.is_called.is_set())
 
     asyncio.run(run())
-    assert circuit.field("state") == "closed"
-    assert circuit.numbers("released_calls", "failed_calls") == {"released_calls": 1, "failed_calls": 3}
+    assert (circuit.field("state"), circuit.number("failed_calls")) == ("closed", 3)
 
 
 @EITHER_VIEW
@@ -131,7 +132,7 @@ def test_sb006_place_of_a_probe_that_is_cancelled_while_it_is_admitted_is_free_a
 
     So it is though the thread that tells Redis comes late, or, as here, never.
 
-    Failed at first: the next call's question overtook that thread here as well.
+    Failed at first: the next call's question overtook that thread for unheard admissions, too.
     """
     _, circuit = open_and_over(redis, **ONE_PLACE)
 
@@ -177,7 +178,10 @@ def test_sb006_release_reaches_redis_though_the_loop_ends_with_the_probe(
 def test_sb006_place_of_a_cancelled_call_is_free_at_once_in_closed_too(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the fleet's calls in flight are limited, the place of one that is cancelled is free as soon."""
+    """Where the fleet's calls in flight are limited, the place of one that is cancelled is free as soon.
+
+    Failed at first: the next call's question overtook that thread where only the limit kept it out, too.
+    """
 
     async def run() -> None:
         breaker = async_breaker(redis, 0, max_in_flight=1)

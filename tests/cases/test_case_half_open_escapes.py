@@ -152,7 +152,7 @@ def test_sb005_whoever_leaves_in_the_middle_of_a_probe_decides_nothing(
 def test_sb005_whoever_leaves_a_closed_circuit_changes_nothing(
     redis: Redis, make_call: Way, error_type: type[BaseException], max_staleness: float
 ) -> None:
-    """With a threshold of one a Ctrl-C opens nothing, and does not end a row of failures either."""
+    """One failure short of the threshold a Ctrl-C opens nothing, and does not end the row either."""
     breaker = new_breaker(
         redis, failure_threshold=2, expected_exception=Exception, max_staleness=max_staleness
     )
