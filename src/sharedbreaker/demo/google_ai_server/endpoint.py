@@ -2,7 +2,8 @@
 
 import selectors
 import socket
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import Enum
 from threading import Lock
@@ -38,21 +39,35 @@ class Endpoint:
         self._lock = Lock()
         self._orders = Orders(_HEALTHY, 0)
         self._calls_left: int | None = None
+        self._script: deque[Behaviour] = deque()
         self._bells: set[socket.socket] = set()
 
     def behave(self, behaviour: Behaviour) -> None:
         """Treat the calls from now on, and those that hang, as ``behaviour`` says."""
+        self._begin(behaviour, ())
+
+    def play(self, script: Iterable[Behaviour]) -> None:
+        """Treat each of the next calls as the next of ``script`` says, and those after it as healthy.
+
+        A behaviour with ``failures`` stands for so many calls.
+        """
+        self._begin(_HEALTHY, [behaviour for behaviour in script for _ in range(behaviour.failures or 1)])
+
+    def _begin(self, behaviour: Behaviour, script: Iterable[Behaviour]) -> None:
         with self._lock:
             self._orders = Orders(behaviour, self._orders.number + 1)
             self._calls_left = behaviour.failures
+            self._script = deque(script)
             for bell in self._bells:
                 bell.send(b"!")
             self._bells.clear()
 
     def take_orders(self) -> Orders:
-        """Return how the next call is to be treated, and count it against ``failures``."""
+        """Return how the next call is to be treated, and count it against ``failures`` or the script."""
         with self._lock:
             orders = self._orders
+            if self._script:
+                return Orders(self._script.popleft(), orders.number)
             if self._calls_left is not None:
                 if self._calls_left == 0:
                     return Orders(_HEALTHY, orders.number)

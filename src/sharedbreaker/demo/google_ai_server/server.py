@@ -8,7 +8,7 @@ from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from sharedbreaker.demo.google_ai_server.behaviour import Behaviour, GoogleAiService
+from sharedbreaker.demo.google_ai_server.behaviour import Behaviour, Content, Fault, GoogleAiService
 from sharedbreaker.demo.google_ai_server.books import Books, JournalEntry
 from sharedbreaker.demo.google_ai_server.connection import Connection
 from sharedbreaker.demo.google_ai_server.endpoint import Endpoint
@@ -86,6 +86,18 @@ class GoogleAiServer:
         """
         self._endpoints[service].behave(behaviour)
 
+    def play(self, service: GoogleAiService, *script: int | Fault | Content | Behaviour) -> None:
+        """Treat each of the next calls to ``service`` as the next of ``script`` says, then all as healthy.
+
+        A number is an HTTP status; a Fault and a Content stand for the Behaviour that has only this. A
+        Behaviour with ``failures`` stands for so many calls.
+
+            server.play(GoogleAiService.TEXT, 503, Fault.CUT, Behaviour(status=429, retry_after=30), 200)
+
+        Raises ValueError for what no Behaviour can have.
+        """
+        self._endpoints[service].play([_behaviour_of(entry) for entry in script])
+
     def heal(self, service: GoogleAiService) -> None:
         """Make ``service`` healthy; the calls that hang are answered."""
         self.behave(service, Behaviour())
@@ -102,6 +114,14 @@ class GoogleAiServer:
         """Start the books of all services afresh; calls in flight stay in flight."""
         for endpoint in self._endpoints.values():
             endpoint.ledger.reset()
+
+
+def _behaviour_of(entry: int | Fault | Content | Behaviour) -> Behaviour:
+    if isinstance(entry, Behaviour):
+        return entry
+    if isinstance(entry, Fault):
+        return Behaviour(fault=entry)
+    return Behaviour(content=entry) if isinstance(entry, Content) else Behaviour(status=entry)
 
 
 class _Listener(socketserver.TCPServer):
