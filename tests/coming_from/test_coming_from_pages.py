@@ -1,0 +1,95 @@
+"""Every page of docs/coming-from says what tests show, and leaves out no word of its peer."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+from pathlib import Path
+
+import circuitbreaker
+import purgatory
+import pybreaker
+import pytest
+from coming_from_page import PAGES, ComingFromPage, tests_cited
+from purgatory.service._sync.circuitbreaker import SyncCircuitBreakerFactory
+
+import sharedbreaker
+from sharedbreaker import CircuitBreaker
+
+NAMES = sorted(path.stem for path in PAGES.glob("*.md"))
+HERE = Path(__file__).parent
+
+
+def module_of(name: str) -> str:
+    return f"test_from_{name.replace('-', '_')}"
+
+
+def parameters_of(callable_: object) -> set[str]:
+    return set(inspect.signature(callable_).parameters) - {"self", "cls"}  # type: ignore[arg-type]
+
+
+def public(something: object) -> set[str]:
+    return {name for name in vars(something) if not name.startswith("_")}
+
+
+WORDS = {
+    "pybreaker": set(pybreaker.__all__)
+    | parameters_of(pybreaker.CircuitBreaker)
+    | public(pybreaker.CircuitBreaker)
+    | public(pybreaker.CircuitBreakerListener)
+    | parameters_of(pybreaker.CircuitRedisStorage) - {"state"},
+    "circuitbreaker": {"circuit", "CircuitBreakerMonitor", "CircuitBreakerError"}
+    | parameters_of(circuitbreaker.CircuitBreaker)
+    | parameters_of(circuitbreaker.circuit)
+    | public(circuitbreaker.CircuitBreaker)
+    | public(circuitbreaker.CircuitBreakerMonitor),
+    "purgatory": set(purgatory.__all__)
+    | parameters_of(SyncCircuitBreakerFactory)
+    | public(SyncCircuitBreakerFactory)
+    | parameters_of(SyncCircuitBreakerFactory.get_breaker)
+    | {"OpenedState"},
+    "in-process": set(),
+}
+
+
+def test_there_is_a_page_for_each() -> None:
+    """Four pages, and what they leave out is checked for each."""
+    assert sorted(WORDS) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_claim_names_its_test(name: str) -> None:
+    """Whatever is said to differ or to be missing links to one test or more, in the module for that page."""
+    page = ComingFromPage(name)
+    bare = [claim for claim in page.claims() if not tests_cited(claim)]
+    assert bare == []
+    assert set(re.findall(r"tests/coming_from/(test_\w+)\.py", page.text)) == {module_of(name)}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_test_is_there_and_named(name: str) -> None:
+    """The tests that a page names are those of its module, each once."""
+    module = importlib.import_module(module_of(name))
+    tests = [function for function in vars(module) if function.startswith("test_")]
+    assert sorted(tests_cited(ComingFromPage(name).text)) == sorted(tests)
+
+
+@pytest.mark.parametrize("name", [name for name, words in WORDS.items() if words])
+def test_no_word_of_the_peer_is_left_out(name: str) -> None:
+    """Each public name and parameter of the peer stands in the table of words."""
+    translated = {part for word in ComingFromPage(name).words(0) for part in re.findall(r"\w+", word)}
+    assert WORDS[name] - translated == set()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_our_words_are_ours(name: str) -> None:
+    """What a page offers instead is there: parameters, methods and names to import."""
+    words = ComingFromPage(name).words(1)
+    parameters = {word[:-1] for word in words if re.fullmatch(r"\w+=", word)}
+    methods = {found[1] for word in words if (found := re.fullmatch(r"breaker\.(\w+).*", word))}
+    names = {found[1] for word in words if (found := re.fullmatch(r"sharedbreaker\.(\w+)", word))}
+    assert parameters - parameters_of(CircuitBreaker) == set()
+    assert [method for method in methods if not hasattr(CircuitBreaker, method)] == []
+    assert [word for word in names if not hasattr(sharedbreaker, word)] == []
+    assert parameters | methods | names

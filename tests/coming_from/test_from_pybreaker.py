@@ -1,0 +1,325 @@
+"""What docs/coming-from/pybreaker.md says, with both libraries at work."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pybreaker
+import pytest
+import redis as redis_py
+from coming_from_page import ComingFromPage, Shop, peers_redis, what_becomes_of
+from redis import Redis
+
+import sharedbreaker
+from sharedbreaker import CircuitBreaker, CircuitBreakerError, CircuitState, circuit_breaker
+from sharedbreaker.demo.redis_server import RedisServer
+from sharedbreaker.testing import elapse, end_open_period, trip
+
+NOWHERE = "redis://127.0.0.1:1"
+
+
+@pytest.fixture
+def theirs(redis_server: RedisServer) -> Iterator[Redis]:
+    client = peers_redis(redis_server)
+    yield client
+    client.flushdb()
+    client.close()
+
+
+def shared(client: Redis, **settings: Any) -> Any:
+    """What one worker makes."""
+    storage = pybreaker.CircuitRedisStorage(pybreaker.STATE_CLOSED, client)
+    return pybreaker.CircuitBreaker(state_storage=storage, **settings)
+
+
+def fail(error: BaseException) -> Any:
+    raise error
+
+
+def call(breaker: Any, error: BaseException | None = None) -> None:
+    with suppress(Exception):
+        breaker.call(fail, error) if error else breaker.call(len, "")
+
+
+def their_open_period_ends(breaker: Any) -> None:
+    breaker._state_storage._opened_at -= timedelta(seconds=breaker.reset_timeout)
+
+
+def test_before_and_after(redis_server: RedisServer, redis: Redis, theirs: Redis) -> None:
+    """Both pieces of code do the same while the shop is up, for a wrong item, and once it is down."""
+    for which in ("before", "after"):
+        shop = Shop()
+        label = ComingFromPage("pybreaker").run(which, redis_server, ask_shop=shop.ask)["label"]
+        assert what_becomes_of(label, "tea", "nothing") == ["3 EUR", "no such thing"]
+        shop.is_down = True
+        what_becomes_of(label, *["tea"] * 3)
+        assert (what_becomes_of(label, "tea"), shop.asked) == (["ask us"], 5)
+
+
+def test_calls_run_side_by_side(redis: Redis) -> None:
+    """Two calls meet in the guarded function under ours, and never under pybreaker."""
+
+    def meet(breaker: Any, patience: float) -> bool:
+        barrier = threading.Barrier(2)
+
+        def call() -> None:
+            with suppress(threading.BrokenBarrierError):
+                breaker.call(barrier.wait, patience)
+
+        threads = [threading.Thread(target=call) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return not barrier.broken
+
+    assert meet(CircuitBreaker(name="side", redis=redis, redis_timeout=5), patience=30)
+    assert not meet(pybreaker.CircuitBreaker(), patience=0.1)
+
+
+def test_the_call_that_trips_has_its_own_error(redis: Redis) -> None:
+    """The error of pybreaker takes the place of the service's; ours never does."""
+    with pytest.raises(pybreaker.CircuitBreakerError):
+        pybreaker.CircuitBreaker(fail_max=1).call(fail, ConnectionError())
+    with pytest.raises(ConnectionError):
+        CircuitBreaker(1, name="trips", redis=redis).call(fail, ConnectionError())
+
+
+def test_two_successes_close(redis: Redis) -> None:
+    """After the open period one success closes pybreaker by default, and two close ours."""
+    peer = pybreaker.CircuitBreaker(fail_max=1)
+    ours = CircuitBreaker(1, name="recovers", redis=redis)
+    for breaker in (peer, ours):
+        call(breaker, ConnectionError())
+    their_open_period_ends(peer)
+    end_open_period(ours)
+    for breaker in (peer, ours):
+        call(breaker)
+    assert (peer.current_state, ours.get_state()["state"]) == ("closed", "half_open")
+    call(ours)
+    assert ours.get_state()["state"] == "closed"
+
+
+def test_what_does_not_count_changes_no_count(redis: Redis) -> None:
+    """An excluded exception is a success to pybreaker and ends a row of failures; to ours it says nothing."""
+    peer = pybreaker.CircuitBreaker(fail_max=3, exclude=[ValueError])
+    ours = CircuitBreaker(3, expected_exception=ConnectionError, name="excluding", redis=redis)
+    for breaker in (peer, ours):
+        for error in (ConnectionError(), ConnectionError(), ValueError(), ConnectionError()):
+            call(breaker, error)
+    assert (peer.current_state, ours.get_state()["state"]) == ("closed", "open")
+
+
+def test_giving_up_is_no_failure(redis: Redis) -> None:
+    """A KeyboardInterrupt opens pybreaker; ours releases the call."""
+    peer = pybreaker.CircuitBreaker(fail_max=1, throw_new_error_on_trip=False)
+    ours = CircuitBreaker(1, name="interrupted", redis=redis)
+    for breaker in (peer, ours):
+        with pytest.raises(KeyboardInterrupt):
+            breaker.call(fail, KeyboardInterrupt())
+    assert (peer.current_state, ours.get_state()["state"]) == ("open", "closed")
+    assert ours.get_metrics()["released_calls"] == 1
+
+
+def test_coroutine_functions_are_watched_or_refused(redis: Redis) -> None:
+    """A coroutine function fails for ever under pybreaker and counts as successes; ours refuses it."""
+
+    async def ask() -> None:
+        raise ConnectionError
+
+    peer = pybreaker.CircuitBreaker(fail_max=1)
+    for _ in range(3):
+        with pytest.raises(ConnectionError):
+            asyncio.run(peer(ask)())
+    assert peer.current_state == "closed"
+    with pytest.raises(TypeError, match="AsyncCircuitBreaker"):
+        circuit_breaker(CircuitBreaker(name="coroutines", redis=redis))(ask)
+
+
+def test_closing_a_stream_early_is_no_failure(redis: Redis) -> None:
+    """Whoever has read enough trips pybreaker; under ours the call is released."""
+
+    def stream() -> Generator[int, None, None]:
+        yield from range(9)
+
+    peer = pybreaker.CircuitBreaker(fail_max=1, throw_new_error_on_trip=False)
+    ours = CircuitBreaker(1, name="streams", redis=redis)
+    for breaker in (peer, ours):
+        pieces = breaker.call(stream)
+        next(pieces)
+        with suppress(GeneratorExit, RuntimeError):
+            pieces.close()
+    assert (peer.current_state, ours.get_state()["state"]) == ("open", "closed")
+
+
+def test_opened_by_hand_stays_open(redis: Redis) -> None:
+    """`open()` is over after `reset_timeout`; `force_open()` is over when somebody says so."""
+    peer = pybreaker.CircuitBreaker(reset_timeout=60)
+    ours = CircuitBreaker(timeout=60, name="by_hand", redis=redis)
+    peer.open()
+    ours.force_open("moving the service")
+    their_open_period_ends(peer)
+    elapse(ours, 60)
+    assert peer.call(len, "tea") == 3
+    with pytest.raises(CircuitBreakerError):
+        ours.call(len, "tea")
+    ours.force_close()
+    assert ours.call(len, "tea") == 3
+
+
+def test_each_name_has_its_own_circuit(redis: Redis, theirs: Redis) -> None:
+    """Two names in one Redis are one circuit to pybreaker, unless each has a namespace; two to ours."""
+    shop, bank = (shared(theirs, name=name, fail_max=1) for name in ("shop", "bank"))
+    call(shop, ConnectionError())
+    assert bank.current_state == "open"
+    ours, others = (CircuitBreaker(1, name=name, redis=redis) for name in ("shop", "bank"))
+    call(ours, ConnectionError())
+    assert (ours.get_state()["state"], others.get_state()["state"]) == ("open", "closed")
+
+
+def test_probes_are_counted_over_all_processes(redis: Redis, theirs: Redis) -> None:
+    """While one worker's probe is under way, pybreaker lets in another's; ours as many as you say."""
+    peers = [shared(theirs, fail_max=1, reset_timeout=0) for _ in range(2)]
+    ours = [CircuitBreaker(1, name="probes", redis=redis, half_open_max_calls=1) for _ in range(2)]
+    call(peers[0], ConnectionError())
+    trip(ours[0])
+    end_open_period(ours[0])
+    assert peers[0].call(peers[1].call, len, "tea") == 3
+    with ours[0], pytest.raises(CircuitBreakerError) as caught:
+        ours[1].call(len, "tea")
+    assert caught.value.why == "probes_busy"
+
+
+def test_late_results_decide_nothing(redis: Redis, theirs: Redis) -> None:
+    """A call from before an outage that fails after it counts in pybreaker; in ours it is only tallied."""
+    peers = [shared(theirs, fail_max=2, reset_timeout=0) for _ in range(2)]
+    ours = CircuitBreaker(2, 60, 1, name="late", redis=redis)
+
+    def outage_and_recovery(breaker: Any, end: Callable[[], None]) -> None:
+        for error in (ConnectionError(), ConnectionError()):
+            call(breaker, error)
+        end()
+        call(breaker)
+        raise ConnectionError
+
+    with suppress(ConnectionError):
+        peers[0].call(outage_and_recovery, peers[1], lambda: None)
+    with suppress(ConnectionError):
+        ours.call(outage_and_recovery, ours, lambda: end_open_period(ours))
+    assert (peers[1].current_state, peers[1].fail_counter) == ("closed", 1)
+    seen = ours.get_metrics()
+    assert (seen["state"], seen["current_failure_count"], seen["late_results"]) == ("closed", 0, 1)
+
+
+def test_a_worker_with_a_wrong_clock_does_no_harm(
+    redis: Redis, theirs: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether the time is over, the worker's clock says in pybreaker, and Redis' in ours."""
+    peer = shared(theirs, fail_max=1, reset_timeout=60)
+    ours = CircuitBreaker(1, 60, name="clocks", redis=redis)
+    for breaker in (peer, ours):
+        call(breaker, ConnectionError())
+
+    class Ahead(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> Any:
+            return datetime.now(timezone.utc) + timedelta(seconds=70)
+
+    monkeypatch.setattr(pybreaker, "datetime", Ahead)
+    monkeypatch.setattr("time.time", lambda: Ahead.now().timestamp())
+    assert peer.call(len, "tea") == 3
+    with pytest.raises(CircuitBreakerError):
+        ours.call(len, "tea")
+
+
+def test_without_redis_each_process_goes_by_itself(theirs: Redis, redis: Redis) -> None:
+    """Without Redis pybreaker cannot be made, and one that was never opens; ours does both."""
+    with pytest.raises(redis_py.ConnectionError):
+        shared(Redis.from_url(NOWHERE))
+    peer = shared(theirs, fail_max=1)
+    peer._state_storage._redis = Redis.from_url(NOWHERE)
+    ours = CircuitBreaker(1, name="alone", redis=NOWHERE)
+    for breaker in (peer, ours):
+        call(breaker, ConnectionError())
+    assert peer.call(len, "tea") == 3
+    with pytest.raises(CircuitBreakerError):
+        ours.call(len, "tea")
+
+
+def test_any_client_will_do(redis_server: RedisServer, redis: Redis, theirs: Redis) -> None:
+    """There a a client that decodes; ours takes it, and a URL, and an async client."""
+    kwargs = theirs.connection_pool.connection_kwargs
+    decoding = Redis(port=kwargs["port"], db=kwargs["db"], decode_responses=True)
+    with decoding, pytest.raises(AttributeError):
+        shared(decoding)
+    for client in (redis, redis_server.url, redis_py.asyncio.Redis(port=redis_server.port)):
+        assert CircuitBreaker(name="clients", redis=client).call(len, "tea") == 3
+    assert redis.connection_pool.connection_kwargs["decode_responses"]
+
+
+def test_a_rejection_says_when_to_come_back(redis: Redis) -> None:
+    """The error of pybreaker is a sentence; ours has the seconds, the state and the name beside it."""
+    peer = pybreaker.CircuitBreaker(fail_max=1)
+    call(peer, ConnectionError())
+    with pytest.raises(pybreaker.CircuitBreakerError) as theirs:
+        peer.call(len, "tea")
+    assert vars(theirs.value) == {}
+    ours = CircuitBreaker(1, 60, name="when", redis=redis)
+    trip(ours)
+    with pytest.raises(CircuitBreakerError) as caught:
+        ours.call(len, "tea")
+    assert (caught.value.name, caught.value.state) == ("when", CircuitState.OPEN)
+    assert caught.value.retry_after == pytest.approx(60, abs=5)
+
+
+def test_no_listeners_of_calls(redis: Redis) -> None:
+    """Ours tells of transitions; of calls it tells one observer per process, after they ended."""
+    ours = CircuitBreaker(1, name="listeners", redis=redis)
+    assert not hasattr(ours, "add_listener")
+    notices: list[str] = []
+    ends: list[tuple[str, str]] = []
+    ours.on_transition(lambda notice: notices.append(notice.transition))
+    from sharedbreaker.observation import observe_calls
+
+    end = observe_calls(lambda name, outcome, _seconds: ends.append((name, outcome.value)))
+    try:
+        call(ours, ConnectionError())
+    finally:
+        end()
+    assert (notices, ends) == (["closed_to_open"], [("listeners", "failure")])
+
+
+def test_no_half_open_by_hand(redis: Redis) -> None:
+    """A hold with an end comes to half-open by itself when it is over."""
+    ours = CircuitBreaker(name="half", redis=redis)
+    assert not hasattr(ours, "half_open")
+    ours.force_open(seconds=5)
+    elapse(ours, 5)
+    assert ours.call(len, "tea") == 3
+    assert ours.get_state()["state"] == "half_open"
+
+
+def test_no_other_storage() -> None:
+    """There is Redis, and nothing to derive from."""
+    assert not [name for name in sharedbreaker.__all__ if "Storage" in name]
+    with pytest.raises(sharedbreaker.SettingsError, match="redis must be"):
+        CircuitBreaker(name="storage", redis=pybreaker.CircuitMemoryStorage("closed"))
+
+
+def test_no_setters(redis: Redis) -> None:
+    """A setting is not changed on the object; it is tuned for the fleet."""
+    ours = CircuitBreaker(5, name="setters", redis=redis)
+    ours.call(len, "tea")
+    assert not hasattr(ours, "failure_threshold")
+    sharedbreaker.Operator("setters", redis=redis).tune({"failure_threshold": 9}, reason="noisy")
+    assert ours.get_metrics()["failure_threshold"] == 9
+
+
+def test_no_tornado() -> None:
+    """Coroutines are asyncio's."""
+    assert not hasattr(CircuitBreaker, "call_async")
