@@ -36,7 +36,7 @@ class ComingFromPage:
 
     def run(self, which: str, server: RedisServer, **names: Any) -> dict[str, Any]:
         """Run what the page shows, with its Redis where there is one; return what it defined."""
-        database = PEERS_DB if which == "before" else 0
+        database = PEERS_DB if which.startswith("before") else 0
         url = f"redis://127.0.0.1:{server.port}/{database}"
         exec(self.code(which).replace(URL_ON_PAGES, url), names)  # noqa: S102 - it is the documentation
         return names
