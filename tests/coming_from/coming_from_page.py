@@ -55,8 +55,10 @@ class ComingFromPage:
         return {word for row in rows for word in re.findall(r"`([^`]+)`", row.split(" | ")[column])}
 
 
-def tests_cited(text: str) -> list[str]:
-    return re.findall(r"\[`(test_\w+)`\]\(\.\./\.\./tests/coming_from/(?:test_\w+)\.py\)", text)
+def cited_tests(text: str) -> list[tuple[str, str]]:
+    """The tests that a text links to: module and name."""
+    links = re.findall(r"\[`(test_\w+)`\]\(\.\./\.\./tests/coming_from/(test_\w+)\.py\)", text)
+    return [(module, test) for test, module in links]
 
 
 def what_becomes_of(label: Callable[[str], str], *items: str) -> list[str]:
