@@ -24,6 +24,7 @@ from sharedbreaker import (
 )
 from sharedbreaker.circuit.rules import Circuit
 from sharedbreaker.store.link import Link
+from sharedbreaker.store.listener import Listener
 from sharedbreaker.testing import InProcessCircuits, elapse, end_open_period, held_open, let_through, trip
 
 DOWN, WRONG = ServiceDownError("503"), BadRequestError("400")
@@ -65,15 +66,14 @@ def life(make: MakeBreaker) -> list[dict[str, Any]]:
 
 
 def test_no_call_reaches_redis(in_process: MakeBreaker, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is sent anywhere, whatever is done."""
-
-    def refuse(*_: object) -> None:
-        raise AssertionError("Redis was asked")
-
-    monkeypatch.setattr(Link, "run", refuse)
-    monkeypatch.setattr(Link, "ask", refuse)
+    """Nothing is asked of a Redis or heard from one, whatever is done."""
+    asked: list[object] = []
+    monkeypatch.setattr(Link, "run", lambda _link, command: asked.append(command))
+    monkeypatch.setattr(Link, "ask", lambda _link, packed: asked.append(packed))
+    monkeypatch.setattr(Listener, "listen_for", lambda _listener, store: asked.append(store))
     for settings in ({}, {"max_staleness": 1, "push": True}):
         life(lambda settings=settings, **more: in_process(**settings, **more))
+    assert asked == []
 
 
 def test_names_and_kinds_share_as_in_redis() -> None:
@@ -116,19 +116,23 @@ def test_what_was_held_back_stays(redis: Redis) -> None:
         circuits.take(breaker)
         for _ in range(7):
             call(breaker)
-        assert metrics(breaker)["successful_calls"] + breaker.unwritten_calls == 7
+        assert breaker.unwritten_calls == 7
+        assert metrics(breaker)["successful_calls"] == 0
     assert metrics(breaker)["successful_calls"] + breaker.unwritten_calls == 3
 
 
 def test_release_may_be_called_again() -> None:
-    """A fixture and a block may both end it; a breaker that was taken twice goes back all the way."""
+    """A fixture and a block may both end it; a breaker that was taken twice goes all the way back."""
     breaker = CircuitBreaker(**SETTINGS)
     before = breaker._store
     circuits = InProcessCircuits()
     circuits.take(circuits.take(breaker))
+    trip(breaker)
     circuits.release()
     circuits.release()
     assert breaker._store is before
+    assert call(circuits.take(breaker)) == "done"
+    circuits.release()
 
 
 def test_decorated_functions_go_where_the_breaker_goes() -> None:
@@ -170,16 +174,18 @@ def test_an_outage_of_redis_is_no_news(redis: Redis) -> None:
     assert call(breaker) == "redis_away"
 
 
-def test_threads_count_exactly() -> None:
-    """Threads lose no call to each other."""
+def test_threads_take_turns() -> None:
+    """While one thread has the circuit in hand, a call in another waits for it."""
     with InProcessCircuits() as circuits:
         breaker = circuits.take(CircuitBreaker(**SETTINGS))
-        threads = [threading.Thread(target=lambda: [call(breaker) for _ in range(100)]) for _ in range(8)]
-        for thread in threads:
+        (place,) = circuits._places.values()
+        thread = threading.Thread(target=call, args=(breaker,))
+        with place.lock:
             thread.start()
-        for thread in threads:
-            thread.join()
-        assert metrics(breaker)["successful_calls"] == 800
+            thread.join(0.05)
+            assert thread.is_alive()
+        thread.join()
+        assert metrics(breaker)["successful_calls"] == 1
 
 
 def test_a_call_that_is_interrupted_leaves_no_lease(monkeypatch: pytest.MonkeyPatch) -> None:
