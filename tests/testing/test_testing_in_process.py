@@ -189,22 +189,27 @@ def test_threads_take_turns() -> None:
 
 
 def test_a_call_that_is_interrupted_leaves_no_lease(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An admission whose answer never came is withdrawn, as Redis would."""
+    """An admission whose answer never came is withdrawn, as Redis would; a probe gives its place back."""
+
+    def interrupted(*arguments: Any) -> None:
+        admitted(*arguments)
+        raise KeyboardInterrupt
+
+    admitted = Circuit.admit
     with InProcessCircuits() as circuits:
-        breaker = circuits.take(CircuitBreaker(**SETTINGS))
-
-        def interrupted(*arguments: Any) -> None:
-            admitted(*arguments)
-            raise KeyboardInterrupt
-
-        admitted = Circuit.admit
+        closed = circuits.take(CircuitBreaker(**SETTINGS))
+        tried = circuits.take(CircuitBreaker(**{**SETTINGS, "name": "tried", "half_open_max_calls": 1}))
+        trip(tried)
+        end_open_period(tried)
         with monkeypatch.context() as patch:
             patch.setattr(Circuit, "admit", interrupted)
-            with pytest.raises(KeyboardInterrupt):
-                breaker.admit()
-        breaker._store.settle_at_exit()
-        assert metrics(breaker)["calls_in_flight"] == 0
-        assert call(breaker) == "done"
+            for breaker in (closed, tried):
+                with pytest.raises(KeyboardInterrupt):
+                    breaker.admit()
+        for breaker in (closed, tried):
+            breaker._store.settle_at_exit()
+            assert metrics(breaker)["calls_in_flight"] == 0
+            assert call(breaker) == "done"
 
 
 def test_a_cancelled_call_is_released() -> None:

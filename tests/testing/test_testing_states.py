@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from either_breaker import Breaker, MakeBreaker, call, metrics, refusal_of, state
 from either_breaker import in_process as in_process
@@ -10,7 +12,7 @@ from either_breaker import kind as kind
 from either_breaker import make as make
 
 from guarded_calls import BadRequestError, ServiceDownError
-from sharedbreaker import CircuitBreakerError
+from sharedbreaker import CircuitBreakerError, FailureRate, LastCalls, SlowCallRate
 from sharedbreaker.testing import always_passing, always_rejecting, held_open, let_through, trip
 
 DOWN = ServiceDownError("503")
@@ -97,11 +99,34 @@ def test_trip_refuses_what_is_no_failure(make: MakeBreaker) -> None:
     assert metrics(breaker)["total_calls"] == 0
 
 
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {"failure_threshold": None, "failure_rate": FailureRate()},
+        {"failure_threshold": None, "failure_rate": FailureRate(window=LastCalls(30))},
+        {"failure_threshold": None, "slow_call_rate": SlowCallRate(5)},
+        {"failure_threshold": 20, "max_staleness": 600},
+    ],
+    ids=["rate", "last_calls", "slow", "stale"],
+)
+def test_trip_goes_by_the_rules_that_there_are(make: MakeBreaker, rules: dict[str, Any]) -> None:
+    """However many calls succeeded before, and whatever opens this circuit, it opens."""
+    breaker = make(**rules)
+    for _ in range(10):
+        assert call(breaker) == "done"
+    trip(breaker, DOWN)
+    assert call(breaker) == "open"
+
+
 def test_trip_says_where_it_cannot(make: MakeBreaker) -> None:
-    """A circuit that is disabled does not open, and one that is open already rejects."""
+    """A circuit that is disabled or asks for several processes does not open; one that is open rejects."""
     breaker = make()
-    with let_through(breaker), pytest.raises(ValueError, match="'orders': it is closed after its"):
+    with let_through(breaker), pytest.raises(ValueError, match="'orders' is disabled"):
         trip(breaker)
+    with pytest.raises(ValueError, match="'orders': 1000 failures of one process did not open it"):
+        trip(make(name="orders", minimum_reporters=2))
+    breaker = make()
+    call(breaker)
     trip(breaker)
     with pytest.raises(CircuitBreakerError):
         trip(breaker)

@@ -14,7 +14,7 @@ from redis import Redis
 
 from circuit_in_redis import CircuitInRedis
 from guarded_calls import ServiceDownError
-from sharedbreaker import Operator, SettingsError
+from sharedbreaker import FailureRate, Operator, SettingsError
 from sharedbreaker.testing import elapse, end_open_period, held_open, trip
 
 DOWN = ServiceDownError("503")
@@ -108,25 +108,72 @@ def test_time_does_not_run_backwards(make: MakeBreaker) -> None:
         elapse(make(), -1)
 
 
+@pytest.mark.parametrize(("seconds", "became"), [(50, "open"), (60, "done")])
+def test_failures_leave_the_window(make: MakeBreaker, seconds: float, became: str) -> None:
+    """What failed a window ago is in no rate any more."""
+    breaker = make(failure_threshold=None, failure_rate=FailureRate(1, 60, minimum_calls=4))
+    assert [call(breaker, DOWN) for _ in range(3)] == ["failed"] * 3
+    elapse(breaker, seconds)
+    assert [call(breaker, DOWN), call(breaker)] == ["failed", became]
+
+
+def test_a_ramp_is_over(make: MakeBreaker) -> None:
+    """While the circuit comes back by degrees some calls are turned away, and none afterwards."""
+    breaker = make(ramp_up=100, success_threshold=1)
+    trip(breaker)
+    end_open_period(breaker)
+    assert call(breaker) == "done"
+    assert "ramping_up" in [call(breaker) for _ in range(5)]
+    elapse(breaker, 100)
+    assert [call(breaker) for _ in range(5)] == ["done"] * 5
+
+
 def test_everything_that_is_a_moment_moves_in_redis(redis: Redis, in_redis: MakeBreaker) -> None:
     """All stored moments, leases included, move by exactly what was asked, and nothing else changes."""
-    breaker = in_redis()
-    trip(breaker, DOWN)
-    end_open_period(breaker)
-    admit(breaker)
-    Operator(NAME, redis=redis).tune({"failure_threshold": 4}, reason="quieter")
-    Operator(NAME, redis=redis).force_open("a reason", 600)
+    breaker = in_redis(
+        failure_rate=FailureRate(1, 70),
+        minimum_reporters=2,
+        success_threshold=1,
+        half_open_max_calls=2,
+        ramp_up=90,
+    )
     circuit = CircuitInRedis(redis)
-    before, leases = circuit.fields(), circuit.leases()
-    elapse(breaker, 7)
-    after = circuit.fields()
-    moved = {field for field in before if before[field] != after[field]}
+    call(breaker, DOWN)
+    with held_open(breaker, 60):
+        end_open_period(breaker)
+        admit(breaker)
+        assert call(breaker) == "done"
+        call(breaker, DOWN)
+        Operator(NAME, redis=redis).tune({"failure_threshold": 4}, reason="quieter")
+        call(breaker)
+        circuit.set(held_at=circuit.now_ms(), opened_at=circuit.now_ms(), open_until=circuit.now_ms() + 5)
+        before, leases = circuit.fields(), circuit.leases()
+        elapse(breaker, 7)
+        after = circuit.fields()
+    windows = {field for field in before.keys() | after.keys() if field.startswith("failure_rate:")}
+    moved = {field for field in before if before[field] != after.get(field)} - windows
     assert moved == {
-        "started_at", "last_state_change", "last_failure_time",
-        "opened_at", "open_until", "held_at", "tuned_at", "reclaim_at",
+        "started_at", "last_state_change", "last_failure_time", "failing_since", "ramp_until",
+        "opened_at", "open_until", "held_at", "tuned_at", "reclaim_at", "failure_reporters",
     }  # fmt: skip
-    assert {int(after[field]) - int(before[field]) for field in moved} == {-7000}
+    assert {
+        int(after[field].rpartition("=")[2]) - int(before[field].rpartition("=")[2]) for field in moved
+    } == {-7000}
     assert circuit.leases() == {token: ends - 7000 for token, ends in leases.items()}
+    assert slices(after) == {(number - 1, *rest) for number, *rest in slices(before)} != set()
+
+
+def moment(value: str) -> int:
+    """A moment as it is, or the latest of a reporter."""
+    return int(value.rpartition("=")[2])
+
+
+def slices(fields: dict[str, str]) -> set[tuple[int, ...]]:
+    """The slices of the window, each where it belongs."""
+    rings = [(field, value) for field, value in fields.items() if field.startswith("failure_rate:")]
+    found = {tuple(map(int, value.split())) for _, value in rings}
+    assert {f"failure_rate:{number % 10}" for number, *_ in found} == {field for field, _ in rings}
+    return found
 
 
 def test_an_idle_circuit_is_forgotten_in_redis(redis: Redis, in_redis: MakeBreaker) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
-from sharedbreaker.circuit.admission import AdmissionReading
+from sharedbreaker.circuit.admission import OBSERVED_PREFIX, PROBE_PREFIX, AdmissionReading
 from sharedbreaker.circuit.circuit_record import TALLY_OF_OUTCOME
 from sharedbreaker.circuit.control import Act, ControlReading, check_control
 from sharedbreaker.circuit.refresh import Batch, RefreshReading
@@ -78,7 +78,10 @@ class RulesStore(RedisStore):
                 circuit.tallies[TALLY_OF_OUTCOME[outcome]] += times
             circuit.tallies["rejected_calls"] += settlement.rejected
             for token in settlement.unanswered_tokens:
-                circuit.call_leases.pop(token, None)
+                for lease in (token, PROBE_PREFIX + token, OBSERVED_PREFIX + token):
+                    circuit.call_leases.pop(lease, None)
+                    if circuit.probe_leases.pop(lease, None) is not None:
+                        circuit.probes.remove(lease)
         return SettlementReading("settled", ())
 
     def control(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import TypeVar
 
@@ -12,7 +13,7 @@ from sharedbreaker.circuit.control import Act
 from sharedbreaker.circuit.outcome import Outcome
 from sharedbreaker.circuit.report import report_of
 from sharedbreaker.circuit.snapshot import Snapshot
-from sharedbreaker.circuit.state import CircuitState
+from sharedbreaker.circuit.state import CircuitMode
 from sharedbreaker.store.process import this_process
 from sharedbreaker.store.steps import walk
 from sharedbreaker.testing.in_process import InProcessCircuits
@@ -20,6 +21,8 @@ from sharedbreaker.testing.in_process import InProcessCircuits
 B = TypeVar("B", bound=BaseBreaker)
 
 BY_A_TEST = "for a test"
+MOST_FAILURES = 1000
+"""What fills the largest window of calls; where more failures in a row are asked for, it is those."""
 
 
 def snapshot_of(breaker: BaseBreaker) -> Snapshot:
@@ -66,7 +69,9 @@ def always_passing(breaker: B) -> B:
 
 
 def trip(breaker: BaseBreaker, error: Exception | None = None) -> None:
-    """Open the closed circuit of ``breaker`` as its service would: by as many failures as it takes.
+    """Open the closed circuit of ``breaker`` as its service would: by as many failures as its rules take.
+
+    Where there is a rule for slow calls, they are as slow as that asks for.
 
     Args:
         breaker: either kind.
@@ -74,7 +79,8 @@ def trip(breaker: BaseBreaker, error: Exception | None = None) -> None:
             ``retry_after_of`` is asked about it. Default: a failure without a name.
 
     Raises:
-        ValueError: ``error`` is no failure to this breaker, or the circuit does not open: it may be disabled.
+        ValueError: ``error`` is no failure to this breaker, or failures of this process do not open it, as
+            where it is disabled or has ``minimum_reporters``.
         CircuitBreakerError: the circuit was not closed.
 
     """
@@ -83,13 +89,22 @@ def trip(breaker: BaseBreaker, error: Exception | None = None) -> None:
         raise ValueError(
             f"circuit {breaker.name!r}: {type(error).__name__} does not count as a failure there"
         )
+    before = snapshot_of(breaker)
+    if before.mode is CircuitMode.DISABLED:
+        raise ValueError(
+            f"circuit {breaker.name!r} is disabled, and opens for no failure; enable() ends that"
+        )
     store, link = breaker._store, breaker._link  # noqa: SLF001
-    for _ in range(snapshot_of(breaker).count("failure_threshold")):
+    slow_ms = before.count("slow_call_duration_ms") or None
+    most = max(before.count("failure_threshold"), MOST_FAILURES)
+    for _ in range(most):
         admission = walk(store.admit(this_process().new_token()), link).granted()
-        walk(store.report(report_of(admission, outcome, error, retry_after)), link)
-    state = snapshot_of(breaker).state
-    if state is not CircuitState.OPEN:
-        raise ValueError(f"circuit {breaker.name!r}: it is {state} after its failure_threshold of failures")
+        report = report_of(admission, outcome, error, retry_after)
+        if walk(store.report(replace(report, duration_ms=slow_ms)), link):
+            return
+    raise ValueError(
+        f"circuit {breaker.name!r}: {most} failures of one process did not open it; held_open() holds it open"
+    )
 
 
 def _control(breaker: BaseBreaker, act: Act, seconds: float | timedelta | None = None) -> None:
