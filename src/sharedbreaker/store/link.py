@@ -8,12 +8,10 @@ log in there. It is never used and never changed.
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 from collections import deque
 from time import monotonic
 from typing import Any
-from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 from redis import ConnectionPool, Redis
@@ -34,13 +32,11 @@ from sharedbreaker.store.client_settings import client_for_threads
 from sharedbreaker.store.cluster_link import ClusterLink
 from sharedbreaker.store.guard import Guard
 from sharedbreaker.store.process import ForgetsAtFork, call_forget_in_children
+from sharedbreaker.store.redis_url import pool_of, refusal_of, url_from_environment
 from sharedbreaker.store.steps import Command, pack
 
-URL_VARIABLES = ("SHAREDBREAKER_REDIS_URL", "REDIS_URL")
-DEFAULT_URL = "redis://localhost:6379/0"
 RedisLike = Redis | RedisCluster | AsyncRedis | AsyncRedisCluster | str | None
 """Where Redis is: a client of redis-py, for threads or for event loops, or a URL."""
-SCHEMES = ("redis", "rediss", "unix")
 MOST_CONNECTIONS = 64
 FIRST_PART = 0.9
 LAST_PART = 0.1
@@ -246,7 +242,7 @@ def link_to(
     if redis is None or isinstance(redis, str):
         where = "redis"
         if redis is None:
-            redis, where = _url_from_environment()
+            redis, where = url_from_environment()
         return _link_to_url(redis, where, timeout, retry_interval)
     if isinstance(redis, (RedisCluster, AsyncRedisCluster)):
         clusters = _from_clusters.setdefault(redis, {})
@@ -270,29 +266,14 @@ def link_to(
     return links[timeout, retry_interval]
 
 
-def _url_from_environment() -> tuple[str, str]:
-    for variable in URL_VARIABLES:
-        url = os.environ.get(variable, "").strip()
-        if url:
-            return url, variable
-    return DEFAULT_URL, "redis"
-
-
 def _link_to_url(url: str, where: str, timeout: float, retry_interval: float) -> Link:
     link = _from_urls.get((url, timeout, retry_interval))
     if link is None:
         try:
-            if urlsplit(url).scheme in SCHEMES:
-                pool = ConnectionPool.from_url(url)
-                link = Link(_like(pool, timeout), _most_of(pool), timeout, retry_interval)
+            pool = pool_of(url)
+            link = Link(_like(pool, timeout), _most_of(pool), timeout, retry_interval)
         except (ValueError, TypeError):
-            link = None
-        if link is None:
-            # Not even a part of the URL is shown: a password may stand anywhere in a broken one.
-            raise SettingsError(
-                f"the URL in {where} cannot be read; it must look like redis://user:password@host:6379/0, "
-                "rediss://... or unix:///path?db=0, with special characters in the password as %XX"
-            ) from None
+            raise refusal_of(where) from None
         _from_urls[url, timeout, retry_interval] = link
     return link
 
