@@ -120,7 +120,7 @@ def test_sb044_twenty_circuits_live_on_a_single_shard(admin: Redis) -> None:
     assert [circuit.name for circuit in view.circuits] == sorted(TWENTY)
     assert not view.troubles
     for name in TWENTY:
-        assert Operator(name, redis=client).forget() is None
+        Operator(name, redis=client).forget()
     assert not Fleet(client).look().circuits
 
 
@@ -142,7 +142,9 @@ def test_sb044_scripts_touch_the_keys_that_they_declare_and_no_others(admin: Red
 
 def touched_and_declared(commands: Iterator[dict[str, Any]]) -> tuple[set[str], set[str]]:
     """The keys that scripts touched, and those that were named as KEYS of a script."""
-    touched, declared, now_declared = set(), set(), set()
+    touched: set[str] = set()
+    declared: set[str] = set()
+    now_declared: set[str] = set()
     for told in commands:
         words = told["command"].split(" ")
         if words[0] == "ECHO":
@@ -160,7 +162,7 @@ def touched_and_declared(commands: Iterator[dict[str, Any]]) -> tuple[set[str], 
 @pytest.mark.parametrize("bad", BAD_NAMES)
 @pytest.mark.parametrize("kind", [CircuitBreaker, AsyncCircuitBreaker, Operator])
 def test_sb045_name_with_braces_is_refused_where_it_is_given(kind: Any, bad: str) -> None:
-    """A name with braces is refused at construction, with the rule: it never becomes a CROSSSLOT of a call."""
+    """A name with braces is refused at construction, by the rule: no call ever meets a CROSSSLOT."""
     with pytest.raises(SettingsError, match=r"name must be .* letters, digits"):
         kind(name=bad)
 
@@ -184,7 +186,7 @@ def test_sb045_command_line_refuses_it_too(bad: str) -> None:
 
 
 def test_sb045_foreign_name_in_the_list_hides_no_other(admin: Redis) -> None:
-    """A name with braces that somebody else wrote into the list is named as a trouble; all others are shown."""
+    """A name with braces that somebody wrote into the list is named as a trouble; all others are shown."""
     client = client_of(port_of(admin))
     succeed(new_breaker(client))
     admin.sadd("sharedbreaker:breakers", *BAD_NAMES)
