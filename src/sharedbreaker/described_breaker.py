@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from sharedbreaker.circuit.handle import Handle
 from sharedbreaker.circuit.settings import Settings
 from sharedbreaker.circuit.snapshot import Snapshot
 from sharedbreaker.store.link import RedisLike
 from sharedbreaker.store.switch_over import SwitchOverStore
 
 
-class DescribedBreaker:
+class DescribedBreaker(Handle):
     """The part of a breaker that only describes it."""
 
     _store: SwitchOverStore

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from sharedbreaker.circuit.control import Act
 from sharedbreaker.circuit.errors import CircuitBusyError, SettingsError
+from sharedbreaker.circuit.handle import Handle
 from sharedbreaker.circuit.history import Event
 from sharedbreaker.circuit.name import check_name
 from sharedbreaker.circuit.settings import seconds_in
@@ -22,7 +23,7 @@ MOST_EVENTS = 1000
 _RETRY_INTERVAL = 1.0
 
 
-class Operator:
+class Operator(Handle):
     """Looks at one circuit and takes it in hand, and never makes or configures one. Making one does no I/O.
 
     Every method asks Redis once, and raises NoSuchCircuitError where there is no such circuit, and StoreError

@@ -35,7 +35,8 @@ class CircuitBreakerError(SharedBreakerError):
 
     def __init__(self, name: str, state: CircuitState, retry_after: float | None, why: str) -> None:
         self.name = name
-        self.state = state
+        # A queue that speaks JSON makes the error of the state's plain value.
+        self.state = state if type(state) is CircuitState else CircuitState(state)
         self.retry_after = retry_after
         self.why = why
         super().__init__(name, state, retry_after, why)
