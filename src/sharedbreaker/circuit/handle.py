@@ -26,5 +26,5 @@ class Handle:
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         raise TypeError(
             f"the {type(self).__name__} of circuit {self.name!r} cannot be pickled: its connections and "
-            "functions are this process' own; make one of that name where it is needed: the circuit is the same"
+            "functions are this process' own; make one of that name where it is needed, for the same circuit"
         )
