@@ -7,10 +7,11 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from local_google_ai import CALLS, TEXT
+from local_google_ai import server as server
 
 from sharedbreaker.demo.genai_client import AsyncGenaiClient, GenaiClient
 from sharedbreaker.demo.google_ai_server import Behaviour, GoogleAiServer, GoogleAiService, draw_png, read_png
@@ -18,20 +19,6 @@ from sharedbreaker.demo.google_ai_server import Behaviour, GoogleAiServer, Googl
 pytest.importorskip("google.genai", exc_type=ImportError)
 
 from google.genai import errors
-
-TEXT, VISION, IMAGEN = GoogleAiService
-CALLS: dict[GoogleAiService, Callable[[GenaiClient], object]] = {
-    TEXT: lambda client: client.generate_text("Why?"),
-    VISION: lambda client: client.describe_image("Topic?", draw_png("subject")),
-    IMAGEN: lambda client: client.generate_image("a cat"),
-}
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[GoogleAiServer]:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with GoogleAiServer() as started:
-        yield started
 
 
 @pytest.fixture

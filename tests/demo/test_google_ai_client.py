@@ -6,10 +6,12 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import requests
+from local_google_ai import CALLS, IMAGEN, TEXT, VISION
+from local_google_ai import server as server
 from plain_http import until
 
 from sharedbreaker.demo.google_ai_client import GoogleAiClient
@@ -22,28 +24,10 @@ from sharedbreaker.demo.google_ai_server import (
     read_png,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
 pytest.importorskip("google.generativeai", exc_type=ImportError)
 
 from google.api_core import exceptions
 from google.protobuf.json_format import ParseError
-
-TEXT, VISION, IMAGEN = GoogleAiService
-
-CALLS: dict[GoogleAiService, Callable[[GoogleAiClient], object]] = {
-    TEXT: lambda client: client.generate_text("Why?"),
-    VISION: lambda client: client.describe_image("Topic?", draw_png("subject")),
-    IMAGEN: lambda client: client.generate_image("a cat"),
-}
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[GoogleAiServer]:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with GoogleAiServer() as started:
-        yield started
 
 
 @pytest.fixture
