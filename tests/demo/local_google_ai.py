@@ -1,4 +1,4 @@
-"""What the tests of the demo's clients share: a local Google AI server, and a call to each of its services."""
+"""What tests of the demo's clients share: a local Google AI server, and a call to each of its services."""
 
 from __future__ import annotations
 

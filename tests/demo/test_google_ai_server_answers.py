@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
-from plain_http import PREDICT_PATH, STREAM_PATH, TEXT_PATH, asking, post
+from plain_http import PREDICT_PATH, STREAM_PATH, TEXT_PATH, asking, connect, post, until
 
 from sharedbreaker.demo.google_ai_server import (
     Behaviour,
@@ -20,6 +21,7 @@ from sharedbreaker.demo.google_ai_server import (
 )
 
 TEXT, _, IMAGEN = GoogleAiService
+REASONS = {"SAFETY", "RECITATION", "PROHIBITED_CONTENT", "MAX_TOKENS", "OTHER"}
 PAINTING = {"instances": [{"prompt": "a cat"}], "parameters": {"sampleCount": 2}}
 
 
@@ -29,7 +31,7 @@ def server() -> Iterator[GoogleAiServer]:
         yield started
 
 
-@pytest.mark.parametrize("content", [Content.SAFETY, Content.RECITATION, Content.MAX_TOKENS])
+@pytest.mark.parametrize("content", [content for content in Content if content.name in REASONS])
 def test_a_candidate_without_content_says_why_it_stopped(server: GoogleAiServer, content: Content) -> None:
     """The answer is a success, and holds a reason in the place of parts."""
     server.behave(TEXT, Behaviour(content=content))
@@ -68,10 +70,12 @@ def test_a_request_that_is_wrong_stays_wrong(server: GoogleAiServer) -> None:
 
 
 def test_pictures_are_filtered_away(server: GoogleAiServer) -> None:
-    """Each picture that was asked for is answered with a reason."""
+    """Each picture that was asked for is answered with a reason, or all with nothing."""
     server.behave(IMAGEN, Behaviour(content=Content.SAFETY))
     predictions = post(server, PREDICT_PATH, PAINTING).document["predictions"]
     assert [list(prediction) for prediction in predictions] == [["raiFilteredReason"]] * 2
+    server.behave(IMAGEN, Behaviour(content=Content.NOTHING))
+    assert post(server, PREDICT_PATH, PAINTING).document == {}
 
 
 @pytest.mark.parametrize("path", [STREAM_PATH, f"{STREAM_PATH}?alt=sse"])
@@ -98,6 +102,42 @@ def test_an_answer_is_reset_in_the_middle(server: GoogleAiServer) -> None:
     with pytest.raises(ConnectionResetError):
         post(server, TEXT_PATH, asking("x"))
     assert server.books(TEXT).answered == {"reset_mid_answer": 1}
+
+
+@pytest.mark.parametrize("path", [TEXT_PATH, STREAM_PATH, f"{STREAM_PATH}?alt=sse"])
+def test_a_document_is_doubled(server: GoogleAiServer, path: str) -> None:
+    """The last one of an answer stands there twice, where a sound answer has it once."""
+    whole = post(server, path, asking("[{x}]\ndata: {}")).body
+    server.behave(TEXT, Behaviour(fault=Fault.DOUBLED_JSON))
+    answer = post(server, path, asking("[{x}]\ndata: {}"))
+    last = whole[whole.rindex(b'{"candidates"') : whole.rindex(b"}") + 1]
+    assert json.loads(last)
+    assert answer.status == 200
+    assert answer.body == whole.replace(last, last * 2)
+
+
+def test_an_answer_hangs_in_the_middle(server: GoogleAiServer) -> None:
+    """Half of it comes, and the rest when the service is healed; meanwhile the call is in flight."""
+    whole = post(server, TEXT_PATH, asking("x")).body
+    server.behave(TEXT, Behaviour(fault=Fault.HANG_MID_ANSWER))
+    with closing(connect(server)) as connection:
+        connection.request("POST", TEXT_PATH, json.dumps(asking("x")))
+        response = connection.getresponse()
+        half = response.read(len(whole) // 2)
+        assert server.books(TEXT).in_flight == 1
+        server.heal(TEXT)
+        assert half + response.read() == whole
+    assert server.books(TEXT).answered == {"200": 1, "hang_mid_answer": 1}
+
+
+def test_a_client_may_leave_an_answer_that_hangs(server: GoogleAiServer) -> None:
+    """The call is over then."""
+    server.behave(TEXT, Behaviour(fault=Fault.HANG_MID_ANSWER))
+    with closing(connect(server)) as connection:
+        connection.request("POST", TEXT_PATH, json.dumps(asking("x")))
+        connection.getresponse().read(1)
+    until(lambda: server.books(TEXT).in_flight == 0)
+    assert server.books(TEXT).answered == {"hang_mid_answer": 1}
 
 
 @pytest.mark.parametrize(("quota", "period"), [(Quota.PER_DAY, "PerDay"), (Quota.PER_MINUTE, "PerMinute")])

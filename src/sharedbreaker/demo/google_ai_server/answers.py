@@ -26,6 +26,7 @@ _ROUTE = re.compile(
     r"/v\d\w*/(?:[^:]*/)?models/(?P<model>[^/:]+)"
     r":(?P<verb>generateContent|streamGenerateContent|predict)"
 )
+_LAST_DOCUMENT = re.compile(rb"((?:.*\n)?(?:data: |\[)?)(\{.*\})(\]|\r\n\r\n|)", re.DOTALL)
 _MOST_PICTURES = 8
 _UNAVAILABLE = 503
 _FILTERED = "The local Google AI server was told to filter this picture away."
@@ -78,6 +79,8 @@ def answer(route: Route, payload: object, content: Content = Content.WHOLE) -> R
         raise InvalidArgumentError("Invalid JSON payload received: it is not a JSON object.")
     if route.verb == "predict":
         predictions: list[dict[str, str]] = _predictions(payload)
+        if content is Content.NOTHING:
+            return json_reply({})
         if content is not Content.WHOLE:
             predictions = [{"raiFilteredReason": _FILTERED} for _ in predictions]
         return json_reply({"predictions": predictions})
@@ -100,6 +103,11 @@ def broken_off(route: Route, payload: object) -> Reply:
         return error_reply(_UNAVAILABLE, message)
     first = _response(route, _pieces(route, payload)[0], finished=False)
     return _stream(route, [first, {"error": error_document(_UNAVAILABLE, message)}])
+
+
+def doubled(body: bytes) -> bytes:
+    """Return the body of an answer, of a stream too, with its last document twice in a row."""
+    return _LAST_DOCUMENT.sub(rb"\1\2\2\3", body)
 
 
 def _stream(route: Route, documents: list[dict[str, object]]) -> Reply:

@@ -25,9 +25,11 @@ class Fault(str, Enum):
     ``HANG`` accepts the call and is silent until the service is told something else, the client
     leaves or the server stops. ``CUT`` resets the connection without an answer.
     ``CUT_MID_ANSWER`` sends the headers and half of the body and closes the connection.
-    ``RESET_MID_ANSWER`` does the same and resets it. ``ERROR_MID_STREAM`` goes on, after the first piece of a
+    ``RESET_MID_ANSWER`` does the same and resets it. ``HANG_MID_ANSWER`` does it and is silent for as long as
+    ``HANG`` is; then comes the rest. ``ERROR_MID_STREAM`` goes on, after the first piece of a
     stream, with an error; it is only for streams, and other calls get the error alone.
-    ``BROKEN_JSON`` answers with status 200 and JSON that ends too early.
+    ``BROKEN_JSON`` answers with status 200 and JSON that ends too early, ``DOUBLED_JSON`` with JSON whose
+    last document stands there twice, with nothing between the two.
     """
 
     NONE = "none"
@@ -35,8 +37,10 @@ class Fault(str, Enum):
     CUT = "cut"
     CUT_MID_ANSWER = "cut_mid_answer"
     RESET_MID_ANSWER = "reset_mid_answer"
+    HANG_MID_ANSWER = "hang_mid_answer"
     ERROR_MID_STREAM = "error_mid_stream"
     BROKEN_JSON = "broken_json"
+    DOUBLED_JSON = "doubled_json"
 
 
 class Quota(str, Enum):
@@ -49,16 +53,19 @@ class Quota(str, Enum):
 class Content(str, Enum):
     """What a healthy answer holds, other than what was asked for.
 
-    ``BLOCKED_PROMPT`` says that the prompt was blocked. ``SAFETY``, ``RECITATION`` and ``MAX_TOKENS``
-    are why a candidate without content stopped. ``NOTHING`` is an answer without candidates or reasons.
-    Pictures of Imagen's ``predict`` are filtered away for every reason but ``WHOLE``.
+    ``BLOCKED_PROMPT`` says that the prompt was blocked. ``SAFETY``, ``RECITATION``, ``PROHIBITED_CONTENT``,
+    ``MAX_TOKENS`` and ``OTHER`` are why a candidate without content stopped. ``NOTHING`` is an answer
+    without candidates, pictures or reasons. All others but ``WHOLE`` filter the pictures of Imagen's
+    ``predict`` away.
     """
 
     WHOLE = "whole"
     BLOCKED_PROMPT = "blocked_prompt"
     SAFETY = "safety"
     RECITATION = "recitation"
+    PROHIBITED_CONTENT = "prohibited_content"
     MAX_TOKENS = "max_tokens"
+    OTHER = "other"
     NOTHING = "nothing"
 
 

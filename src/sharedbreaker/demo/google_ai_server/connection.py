@@ -13,6 +13,7 @@ from sharedbreaker.demo.google_ai_server.answers import (
     Route,
     answer,
     broken_off,
+    doubled,
     find_route,
     service_of,
 )
@@ -106,8 +107,22 @@ class Connection(BaseHTTPRequestHandler):
         else:
             reply = _reply(route, payload, behaviour)
             fault = behaviour.fault
+            rest = b""
+            if fault is Fault.HANG_MID_ANSWER:
+                rest = self._write_half(reply)
+                waited = endpoint.wait_for_new_orders(self.connection, number)
             close_call(call, str(reply.status) if fault is Fault.NONE else fault.value)
-            self._write(reply, fault)
+            if waited is Waited.CLIENT_LEFT:
+                self.close_connection = True
+            elif rest:
+                self.wfile.write(rest)
+            else:
+                self._write(reply, fault)
+
+    def _write_half(self, reply: Reply) -> bytes:
+        half = len(reply.body) // 2
+        self.wfile.write(self._head(reply, len(reply.body)) + reply.body[:half])
+        return reply.body[half:]
 
     def _read_body(self) -> bytes:
         if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
@@ -132,10 +147,19 @@ class Connection(BaseHTTPRequestHandler):
         body = reply.body
         if fault is Fault.BROKEN_JSON:
             body = body[: body.rindex(b'"')]
+        elif fault is Fault.DOUBLED_JSON:
+            body = doubled(body)
         length = len(body)
         if fault in {Fault.CUT_MID_ANSWER, Fault.RESET_MID_ANSWER}:
             body = body[: length // 2]
             self.close_connection = True
+        # In one piece: a body sent after its head would wait for the client's delayed
+        # acknowledgement.
+        self.wfile.write(self._head(reply, length) + body)
+        if fault is Fault.RESET_MID_ANSWER:
+            self._reset()
+
+    def _head(self, reply: Reply, length: int) -> bytes:
         headers = {
             "Content-Type": reply.content_type,
             "Content-Length": str(length),
@@ -145,11 +169,7 @@ class Connection(BaseHTTPRequestHandler):
         }
         head = [f"HTTP/1.1 {reply.status} {_reason(reply.status)}"]
         head += [f"{name}: {value}" for name, value in headers.items()]
-        # In one piece: a body sent after its head would wait for the client's delayed
-        # acknowledgement.
-        self.wfile.write("\r\n".join([*head, "", ""]).encode("latin-1") + body)
-        if fault is Fault.RESET_MID_ANSWER:
-            self._reset()
+        return "\r\n".join([*head, "", ""]).encode("latin-1")
 
     def _reset(self) -> None:
         self.close_connection = True
