@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import warnings
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
+from itertools import chain
 from typing import Any
 
 from addresses import Address
@@ -30,6 +32,10 @@ class Ask(str, Enum):
     __str__ = str.__str__
 
 
+Guard = Callable[[Any], Any]
+"""Gives what is to be called instead of a client or a model."""
+
+
 @dataclass(frozen=True)
 class Way:
     """One SDK over one transport."""
@@ -37,8 +43,48 @@ class Way:
     name: str
     column: str
     """Its column in the table of outcomes."""
-    call: Callable[[Address, Ask, float], Any]
-    """Makes a call, given where to, what and a timeout in seconds."""
+    use: Callable[[Address, Iterable[Ask], float, Guard], list[Any]]
+
+    def call(self, address: Address, ask: Ask, timeout: float) -> Any:
+        """Make a call: where to, what, and a timeout in seconds."""
+        [answer] = self.calls(address, [ask], timeout)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    def calls(
+        self,
+        address: Address,
+        asks: Iterable[Ask],
+        timeout: float,
+        guard: Guard = lambda unguarded: unguarded,
+    ) -> list[Any]:
+        """Make one call after the other by one client, with a guard around it; give answers and errors.
+
+        Either all of them ask for pictures or none.
+        """
+        return self.use(address, asks, timeout, guard)
+
+
+def _answer(call: Callable[[], Any]) -> Any:
+    try:
+        return call()
+    except Exception as error:
+        return error
+
+
+async def _answer_async(call: Callable[[], Awaitable[Any]]) -> Any:
+    try:
+        return await call()
+    except Exception as error:
+        return error
+
+
+def _first(asks: Iterable[Ask]) -> tuple[bool, Iterable[Ask]]:
+    """Tell whether pictures are asked for, and give all that is asked."""
+    asks = iter(asks)
+    first = next(asks)
+    return first is Ask.PICTURE, chain([first], asks)
 
 
 def _has(module: str) -> bool:
@@ -74,40 +120,47 @@ def genai_client(address: Address, timeout: float, *, transport: str = "httpx", 
     )
 
 
-def _genai(address: Address, ask: Ask, timeout: float) -> Any:
-    client = genai_client(address, timeout, vertexai=ask is Ask.PICTURE)
-    with client:
-        if ask is Ask.PICTURE:
-            return client.models.generate_images(model=IMAGEN_MODEL, prompt="a cat")
-        if ask is Ask.STREAM:
-            return list(client.models.generate_content_stream(model=MODEL, contents="hi"))
-        chat = client.chats.create(model=MODEL)
-        if ask is Ask.CHAT:
-            return chat.send_message("hi")
-        if ask is Ask.CHAT_STREAM:
-            return list(chat.send_message_stream("hi"))
-        response = client.models.generate_content(model=MODEL, contents="hi")
-        return response.text if ask is Ask.TEXT else response
+def _ask_genai(client: Any, ask: Ask) -> Any:
+    if ask is Ask.PICTURE:
+        return client.models.generate_images(model=IMAGEN_MODEL, prompt="a cat")
+    if ask is Ask.STREAM:
+        return list(client.models.generate_content_stream(model=MODEL, contents="hi"))
+    if ask is Ask.CHAT:
+        return client.chats.create(model=MODEL).send_message("hi")
+    if ask is Ask.CHAT_STREAM:
+        return list(client.chats.create(model=MODEL).send_message_stream("hi"))
+    response = client.models.generate_content(model=MODEL, contents="hi")
+    return response.text if ask is Ask.TEXT else response
 
 
-def _genai_async(transport: str) -> Callable[[Address, Ask, float], Any]:
-    async def call(address: Address, ask: Ask, timeout: float) -> Any:
-        client = genai_client(address, timeout, transport=transport, vertexai=ask is Ask.PICTURE)
+def _genai(address: Address, asks: Iterable[Ask], timeout: float, guard: Guard) -> list[Any]:
+    for_pictures, asks = _first(asks)
+    with guard(genai_client(address, timeout, vertexai=for_pictures)) as client:
+        return [_answer(partial(_ask_genai, client, ask)) for ask in asks]
+
+
+async def _ask_genai_async(aio: Any, ask: Ask) -> Any:
+    if ask is Ask.PICTURE:
+        return await aio.models.generate_images(model=IMAGEN_MODEL, prompt="a cat")
+    if ask is Ask.STREAM:
+        stream = await aio.models.generate_content_stream(model=MODEL, contents="hi")
+        return [piece async for piece in stream]
+    if ask is Ask.CHAT:
+        return await aio.chats.create(model=MODEL).send_message("hi")
+    if ask is Ask.CHAT_STREAM:
+        return [piece async for piece in await aio.chats.create(model=MODEL).send_message_stream("hi")]
+    response = await aio.models.generate_content(model=MODEL, contents="hi")
+    return response.text if ask is Ask.TEXT else response
+
+
+def _genai_async(transport: str) -> Callable[[Address, Iterable[Ask], float, Guard], list[Any]]:
+    async def use(address: Address, asks: Iterable[Ask], timeout: float, guard: Guard) -> list[Any]:
+        for_pictures, asks = _first(asks)
+        client = guard(genai_client(address, timeout, transport=transport, vertexai=for_pictures))
         async with client.aio as aio:
-            if ask is Ask.PICTURE:
-                return await aio.models.generate_images(model=IMAGEN_MODEL, prompt="a cat")
-            if ask is Ask.STREAM:
-                stream = await aio.models.generate_content_stream(model=MODEL, contents="hi")
-                return [piece async for piece in stream]
-            chat = aio.chats.create(model=MODEL)
-            if ask is Ask.CHAT:
-                return await chat.send_message("hi")
-            if ask is Ask.CHAT_STREAM:
-                return [piece async for piece in await chat.send_message_stream("hi")]
-            response = await aio.models.generate_content(model=MODEL, contents="hi")
-            return response.text if ask is Ask.TEXT else response
+            return [await _answer_async(partial(_ask_genai_async, aio, ask)) for ask in asks]
 
-    return lambda address, ask, timeout: asyncio.run(call(address, ask, timeout))
+    return lambda address, asks, timeout, guard: asyncio.run(use(address, asks, timeout, guard))
 
 
 def generativeai() -> Any:
@@ -176,46 +229,53 @@ async def _use_async(model: Any, ask: Ask, options: dict[str, Any]) -> Any:
     return response.text if ask is Ask.TEXT else response
 
 
-def _rest(address: Address, ask: Ask, timeout: float) -> Any:
+def _rest(address: Address, asks: Iterable[Ask], timeout: float, guard: Guard) -> list[Any]:
     glm = protocol()
     options = {"retry": None, "timeout": timeout}
-    if ask is Ask.PICTURE:
-        return rest_client(glm.PredictionServiceClient, address).predict(predict_request("a cat"), **options)
+    for_pictures, asks = _first(asks)
+    if for_pictures:
+        client = guard(rest_client(glm.PredictionServiceClient, address))
+        return [_answer(partial(client.predict, predict_request("a cat"), **options)) for _ in asks]
     model = generativeai().GenerativeModel(MODEL)
     model._client = rest_client(glm.GenerativeServiceClient, address)
-    return _use(model, ask, options)
+    guarded = guard(model)
+    return [_answer(partial(_use, guarded, ask, options)) for ask in asks]
 
 
-def _grpc(address: Address, ask: Ask, timeout: float) -> Any:
+def _grpc(address: Address, asks: Iterable[Ask], timeout: float, guard: Guard) -> list[Any]:
     glm = protocol()
     options = {"retry": None, "timeout": timeout}
+    for_pictures, asks = _first(asks)
     with grpc_channel(address, asynchronous=False) as channel:
-        if ask is Ask.PICTURE:
+        if for_pictures:
             transport = transport_of("prediction_service", channel, asynchronous=False)
-            return glm.PredictionServiceClient(transport=transport).predict(
-                predict_request("a cat"), **options
-            )
+            client = guard(glm.PredictionServiceClient(transport=transport))
+            return [_answer(partial(client.predict, predict_request("a cat"), **options)) for _ in asks]
         model = generativeai().GenerativeModel(MODEL)
         transport = transport_of("generative_service", channel, asynchronous=False)
         model._client = glm.GenerativeServiceClient(transport=transport)
-        return _use(model, ask, options)
+        guarded = guard(model)
+        return [_answer(partial(_use, guarded, ask, options)) for ask in asks]
 
 
-def _grpc_async(address: Address, ask: Ask, timeout: float) -> Any:
-    async def call() -> Any:
+def _grpc_async(address: Address, asks: Iterable[Ask], timeout: float, guard: Guard) -> list[Any]:
+    async def use() -> list[Any]:
         glm = protocol()
         options = {"retry": None, "timeout": timeout}
+        for_pictures, every = _first(asks)
         async with grpc_channel(address, asynchronous=True) as channel:
-            if ask is Ask.PICTURE:
+            if for_pictures:
                 transport = transport_of("prediction_service", channel, asynchronous=True)
-                client = glm.PredictionServiceAsyncClient(transport=transport)
-                return await client.predict(predict_request("a cat"), **options)
+                client = guard(glm.PredictionServiceAsyncClient(transport=transport))
+                call = partial(client.predict, predict_request("a cat"), **options)
+                return [await _answer_async(call) for _ in every]
             model = generativeai().GenerativeModel(MODEL)
             transport = transport_of("generative_service", channel, asynchronous=True)
             model._async_client = glm.GenerativeServiceAsyncClient(transport=transport)
-            return await _use_async(model, ask, options)
+            guarded = guard(model)
+            return [await _answer_async(partial(_use_async, guarded, ask, options)) for ask in every]
 
-    return asyncio.run(call())
+    return asyncio.run(use())
 
 
 GENAI_WAYS = [

@@ -1,0 +1,104 @@
+"""What the cases about Google's SDKs share: the three circuits, and calls that go through them by any way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import pytest
+from redis import Redis
+from sdk_servers import Servers
+from sdk_servers import all_servers as all_servers
+from sdk_servers import servers as servers
+from ways import Ask, Way
+
+from circuit_in_redis import CircuitInRedis, trip_and_wait
+from sharedbreaker import AsyncCircuitBreaker, CircuitBreaker
+from sharedbreaker.demo.google_ai_server import Behaviour, GoogleAiService
+from sharedbreaker.demo.redis_server import RedisServer
+from sharedbreaker.integrations import google_genai, google_generativeai
+
+ROLES = ("text", "vision", "imagen")
+SERVICES = dict(zip(ROLES, GoogleAiService, strict=True))
+LONG = 3600.0
+"""Of a staleness: nothing is told for its age."""
+
+leaves_sockets_behind = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore:The generate_images method is deprecated"),
+]
+"""As the SDKs do with answers that they cannot read to the end."""
+
+
+class GoogleCircuits:
+    """A circuit for each role, with breakers of both kinds, and what the service and Redis saw of calls."""
+
+    def __init__(self, redis: Redis, redis_url: str, servers: Servers, max_staleness: float = 0) -> None:
+        self._redis = redis
+        self._redis_url = redis_url
+        self._max_staleness = max_staleness
+        self.servers = servers
+        self.pairs = self.new_pairs()
+        self._before = self._over_grpc()
+
+    def new_pairs(self, **settings: Any) -> dict[str, tuple[CircuitBreaker, AsyncCircuitBreaker]]:
+        """Make breakers for all roles, as another process would."""
+        every: dict[str, Any] = {
+            "failure_threshold": 5,
+            "success_threshold": 1,
+            "redis": self._redis_url,
+            "redis_timeout": 5,
+            "max_staleness": self._max_staleness,
+            **settings,
+        }
+        return {
+            role: (CircuitBreaker(name=role, **every), AsyncCircuitBreaker(name=role, **every))
+            for role in ROLES
+        }
+
+    def circuit(self, role: str = "text") -> CircuitInRedis:
+        return CircuitInRedis(self._redis, role)
+
+    def requests(self, role: str = "text") -> int:
+        """How many requests of any way have reached the service."""
+        return self.servers.rest.books(SERVICES[role]).arrived + self._over_grpc() - self._before
+
+    def _over_grpc(self) -> int:
+        return 0 if self.servers.grpc is None else int(self.servers.grpc.requests)
+
+    def calls(self, way: Way, asks: Iterable[Ask], timeout: float = 10.0) -> list[Any]:
+        """Make guarded calls by ``way`` and by one client; give answers and errors."""
+        return list(way.calls(self.servers.address, asks, timeout, lambda made: self.guard(way, made)))
+
+    def guard(self, way: Way, unguarded: Any) -> Any:
+        sdk = google_genai if way.name.startswith("genai") else google_generativeai
+        return sdk.guard(unguarded, **self.pairs)
+
+    def through(self, behaviours: Iterable[Behaviour], *asks: Ask) -> Iterator[Ask]:
+        """Give ``asks`` once for each behaviour, and have the servers behave so."""
+        for behaviour in behaviours:
+            self.servers.behave(behaviour)
+            yield from asks
+
+    def trip_and_wait(self, role: str = "text") -> CircuitInRedis:
+        """Open a circuit by failures, and let its open period pass: the next call is the first probe."""
+        return trip_and_wait(self.pairs[role][0], self._redis, role)
+
+
+def raised_by(call: Callable[[], Any]) -> Exception:
+    with pytest.raises(Exception) as caught:  # noqa: PT011
+        call()
+    return caught.value
+
+
+@pytest.fixture
+def circuits(redis: Redis, redis_server: RedisServer, servers: Servers) -> GoogleCircuits:
+    return GoogleCircuits(redis, redis_server.url, servers)
+
+
+@pytest.fixture(params=[0.0, LONG], ids=["strict", "stale"])
+def any_circuits(
+    request: pytest.FixtureRequest, redis: Redis, redis_server: RedisServer, servers: Servers
+) -> GoogleCircuits:
+    """The same, and once more acting on a view that may be old."""
+    return GoogleCircuits(redis, redis_server.url, servers, max_staleness=request.param)
