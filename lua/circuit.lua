@@ -268,12 +268,12 @@ local function is_observing(circuit, rule)
   return circuit.rules ~= 'plain' and rule.observe == 1 and circuit.mode == 'automatic'
 end
 
--- How long an opening may last: the service's own word goes before `timeout`, and so do openings that came one after
--- the other without a quiet time between them, up to `max_timeout`.
+-- How long an opening may last: no less than `timeout`. The service's own word makes it longer, and so do openings that
+-- came one after the other without a quiet time between them, up to `max_timeout`.
 local function opening_ms(rule, retry_after_ms, reopenings)
   local most_ms = math.max(rule.open_timeout_ms, rule.max_timeout_ms or 0)
   if retry_after_ms then
-    return math.max(1, math.min(retry_after_ms, most_ms))
+    return math.max(rule.open_timeout_ms, math.min(retry_after_ms, most_ms))
   end
   if not reopenings or (rule.timeout_growth_percent or 100) == 100 then
     return rule.open_timeout_ms

@@ -46,7 +46,7 @@ class CircuitBreaker(SyncCalls):
             None means never.
         retry_after_of: a function that takes a failure and returns the seconds after which the service itself
             asked to be called again, or None. Where that failure opens the circuit, it stays open for so
-            long. Default: no service says so.
+            long, but no shorter than ``timeout``. Default: no service says so.
         max_timeout: seconds that the circuit stays open at most on the service's word. Default 300.
         max_staleness: seconds that this process may act on what it last heard of the circuit, and hold
             back its own successes, rejections and ignored calls before it writes them. Failures are

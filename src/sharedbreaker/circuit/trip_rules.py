@@ -137,13 +137,13 @@ class TripRules(CircuitRecord):
     def _opening_ms(self) -> int:
         """How long an opening may last.
 
-        The service's own word goes before ``timeout``, and so do openings that came one after the other
-        without a quiet time between them, up to ``max_timeout``.
+        No less than ``timeout``. The service's own word makes it longer, and so do openings that came one
+        after the other without a quiet time between them, up to ``max_timeout``.
         """
         timeout_ms = self.settings["open_timeout_ms"]
         most_ms = max(timeout_ms, self.settings["max_timeout_ms"])
         if self.retry_after_ms is not None:
-            return max(1, min(self.retry_after_ms, most_ms))
+            return max(timeout_ms, min(self.retry_after_ms, most_ms))
         growth = self.settings["timeout_growth_percent"] / 100
         if self.reopenings is None or growth == 1:
             return timeout_ms
