@@ -17,10 +17,11 @@ from sharedbreaker.google_errors.outcome import outcome_of
 from sharedbreaker.google_errors.status import hidden_response
 
 LONGEST_DAILY_WAIT = 3600.0
-"""Seconds to stay away at most when a quota of a day is used up: it may be raised meanwhile."""
+"""Seconds to stay away at most when a quota of a day or more is used up: it may be raised meanwhile."""
 
 A_MINUTE = 60.0
 PER_DAY = re.compile(r"per[ _]?day", re.IGNORECASE)
+PER_WEEK_OR_MORE = re.compile(r"per[ _]?(?:week|month|year)", re.IGNORECASE)
 PER_MINUTE = re.compile(r"per[ _]?minute", re.IGNORECASE)
 DURATION = re.compile(r"(\d+(?:\.\d+)?)s")
 QUOTA_FIELDS = ("quotaId", "quota_id", "quotaMetric", "quota_metric", "description", "subject")
@@ -29,9 +30,10 @@ QUOTA_FIELDS = ("quotaId", "quota_id", "quotaMetric", "quota_metric", "descripti
 def retry_after_of(error: BaseException, *, now: datetime | None = None) -> float | None:
     """Return the seconds that Google asks to stay away; None where it does not say, or did not fail.
 
-    A quota of a day that is used up: until the day ends (midnight Pacific), at most LONGEST_DAILY_WAIT; the
-    RetryInfo that comes with it speaks of seconds and is not to be believed. Else the RetryInfo, else
-    the Retry-After header, else a minute where a quota of a minute is used up.
+    A quota of a day that is used up: until the day ends (midnight Pacific), at most LONGEST_DAILY_WAIT; one of
+    a week or more: LONGEST_DAILY_WAIT. The RetryInfo that comes with them speaks of seconds and is not to be
+    believed. Else the RetryInfo, else the Retry-After header, else a minute where a quota of a minute is used
+    up.
 
     ``now`` is the time to reckon from, with a time zone; the present by default.
     """
@@ -42,6 +44,8 @@ def retry_after_of(error: BaseException, *, now: datetime | None = None) -> floa
         response = hidden_response(link) or getattr(link, "response", None)
         details = list(_details(link))
         violations = list(_violations(details))
+        if any(PER_WEEK_OR_MORE.search(text) for text in violations):
+            return LONGEST_DAILY_WAIT
         if any(PER_DAY.search(text) for text in violations):
             return min(_until_midnight_pacific(now), LONGEST_DAILY_WAIT)
         waits = (_retry_info(details), _header(response, now), _a_minute(violations))
