@@ -12,6 +12,8 @@ from sharedbreaker.circuit.reading import UNDECLARED, texts
 from sharedbreaker.circuit.settings import LONGEST_SECONDS
 
 EXCEPTION_NAME_LENGTH = 64
+STATUS_ATTRIBUTES = ("code", "status_code")
+ERROR_STATUSES = range(400, 600)
 USUAL = (b"counted", "counted")
 
 
@@ -71,8 +73,22 @@ def report_of(
 
 
 def exception_name(error: BaseException | None) -> str:
-    """Return the name of an error's type as the books take it; empty without an error."""
-    return "" if error is None else type(error).__qualname__[:EXCEPTION_NAME_LENGTH]
+    """Return the name of an error's type as the books take it; empty without an error.
+
+    With its HTTP status behind it where it has one, as in ``ClientError 429``: many libraries have one class
+    for them all. Nothing else of an error is ever kept.
+    """
+    if error is None:
+        return ""
+    name = type(error).__qualname__[:EXCEPTION_NAME_LENGTH]
+    for attribute in STATUS_ATTRIBUTES:
+        try:
+            status = getattr(error, attribute, None)
+        except Exception:  # noqa: S112 - the property of an error of anybody's
+            continue
+        if isinstance(status, int) and status in ERROR_STATUSES:
+            return f"{name} {int(status)}"
+    return name
 
 
 def milliseconds_text(milliseconds: int | None) -> str:

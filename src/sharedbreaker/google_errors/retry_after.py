@@ -30,10 +30,10 @@ QUOTA_FIELDS = ("quotaId", "quota_id", "quotaMetric", "quota_metric", "descripti
 def retry_after_of(error: BaseException, *, now: datetime | None = None) -> float | None:
     """Return the seconds that Google asks to stay away; None where it does not say, or did not fail.
 
-    A quota of a day that is used up: until the day ends (midnight Pacific), at most LONGEST_DAILY_WAIT; one of
-    a week or more: LONGEST_DAILY_WAIT. The RetryInfo that comes with them speaks of seconds and is not to be
-    believed. Else the RetryInfo, else the Retry-After header, else a minute where a quota of a minute is used
-    up.
+    A quota of a day that is used up: until the day ends (midnight Pacific), at most LONGEST_DAILY_WAIT; one
+    of a week or more: LONGEST_DAILY_WAIT. The RetryInfo that comes with them speaks of seconds and is not to
+    be believed. Else the RetryInfo, else the Retry-After header, else a minute where a quota of a minute is
+    used up.
 
     ``now`` is the time to reckon from, with a time zone; the present by default.
     """
