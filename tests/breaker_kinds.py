@@ -8,7 +8,7 @@ from driven_async_breaker import DrivenAsyncBreaker, close_loop
 from sharedbreaker import CircuitBreaker
 
 KINDS: dict[str, type[CircuitBreaker]] = {"sync": CircuitBreaker, "async": DrivenAsyncBreaker}
-FOR_BOTH = ("core",)
+FOR_BOTH = ("core", "cases")
 """Folders whose tests run once for each kind."""
 FILES_FOR_BOTH = (
     "test_topology_sentinel",

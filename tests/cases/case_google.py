@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
+from addresses import Address
 from redis import Redis
 from sdk_servers import Servers
 from sdk_servers import all_servers as all_servers
 from sdk_servers import servers as servers
-from ways import Ask, Way
+from ways import HAS_GENAI, HAS_GENERATIVEAI, WAYS, Ask, Way
 
 from circuit_in_redis import CircuitInRedis, trip_and_wait
 from sharedbreaker import AsyncCircuitBreaker, CircuitBreaker
@@ -20,14 +22,20 @@ from sharedbreaker.integrations import google_genai, google_generativeai
 
 ROLES = ("text", "vision", "imagen")
 SERVICES = dict(zip(ROLES, GoogleAiService, strict=True))
+needs_genai = pytest.mark.skipif(not HAS_GENAI, reason="needs google-genai")
+needs_generativeai = pytest.mark.skipif(not HAS_GENERATIVEAI, reason="needs google-generativeai")
+every_way = pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
+PATIENCE_SECONDS = 20
 LONG = 3600.0
 """Of a staleness: nothing is told for its age."""
 
-leaves_sockets_behind = [
+of_google = [
+    pytest.mark.sync_only("these drive both kinds of breaker by themselves"),
+    # The SDKs leave the sockets of answers that they could not read to their end to the garbage collector.
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore:The generate_images method is deprecated"),
 ]
-"""As the SDKs do with answers that they cannot read to the end."""
+"""Marks of the tests that have Google's SDKs in them."""
 
 
 class GoogleCircuits:
@@ -41,7 +49,7 @@ class GoogleCircuits:
         self.pairs = self.new_pairs()
         self._before = self._over_grpc()
 
-    def new_pairs(self, **settings: Any) -> dict[str, tuple[CircuitBreaker, AsyncCircuitBreaker]]:
+    def new_pairs(self, **settings: Any) -> dict[str, Any]:
         """Make breakers for all roles, as another process would."""
         every: dict[str, Any] = {
             "failure_threshold": 5,
@@ -66,9 +74,12 @@ class GoogleCircuits:
     def _over_grpc(self) -> int:
         return 0 if self.servers.grpc is None else int(self.servers.grpc.requests)
 
-    def calls(self, way: Way, asks: Iterable[Ask], timeout: float = 10.0) -> list[Any]:
+    def calls(
+        self, way: Way, asks: Iterable[Ask], timeout: float = 10.0, address: Address | None = None
+    ) -> list[Any]:
         """Make guarded calls by ``way`` and by one client; give answers and errors."""
-        return list(way.calls(self.servers.address, asks, timeout, lambda made: self.guard(way, made)))
+        where = address or self.servers.address
+        return list(way.calls(where, asks, timeout, lambda made: self.guard(way, made)))
 
     def guard(self, way: Way, unguarded: Any) -> Any:
         sdk = google_genai if way.name.startswith("genai") else google_generativeai
@@ -102,3 +113,10 @@ def any_circuits(
 ) -> GoogleCircuits:
     """The same, and once more acting on a view that may be old."""
     return GoogleCircuits(redis, redis_server.url, servers, max_staleness=request.param)
+
+
+def until(holds: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not holds():
+        assert time.monotonic() < deadline, f"did not come about in {PATIENCE_SECONDS} s: {what}"
+        time.sleep(0.002)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from case_google import LONG, GoogleCircuits, leaves_sockets_behind, raised_by
+from case_google import LONG, GoogleCircuits, every_way, of_google, raised_by
 from case_google import all_servers as all_servers
 from case_google import any_circuits as any_circuits
 from case_google import circuits as circuits
@@ -29,8 +29,7 @@ from sharedbreaker.demo.google_ai_server import Behaviour, Content
 from sharedbreaker.demo.redis_server import RedisServer
 from sharedbreaker.google_errors import outcome_of
 
-pytestmark = leaves_sockets_behind
-every_way = pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
+pytestmark = of_google
 TEXT_CIRCUIT = "google_ai_text_generation"
 REASONS = [content for content in Content if content not in {Content.WHOLE, Content.NOTHING}]
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
-from case_google import GoogleCircuits, leaves_sockets_behind, raised_by
+from case_google import GoogleCircuits, every_way, needs_genai, of_google, raised_by
 from case_google import all_servers as all_servers
 from case_google import circuits as circuits
 from case_google import servers as servers
+from case_quotas import SHAPES, Detail, as_grpc_says, quota_failure, retry_info
 from held_call import HeldCall
 from redis import Redis
 from sdk_servers import Servers
-from ways import HAS_GENAI, HAS_GENERATIVEAI, MODEL, WAYS, Ask, Way, genai_client
+from ways import MODEL, Ask, Way, genai_client
 
 from circuit_in_redis import CircuitInRedis
 from sharedbreaker import CircuitBreaker, CircuitBreakerError
@@ -22,8 +24,7 @@ from sharedbreaker.demo.google_ai_server import Behaviour, GoogleAiService, Quot
 from sharedbreaker.google_errors import outcome_of, retry_after_of
 from sharedbreaker.integrations import google_genai
 
-pytestmark = leaves_sockets_behind
-every_way = pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
+pytestmark = of_google
 PER_MINUTE = "GenerateRequestsPerMinutePerProjectPerModel"
 PER_DAY = "GenerateRequestsPerDayPerProjectPerModel"
 NOON_PACIFIC = dt.datetime(2026, 7, 1, 19, tzinfo=dt.timezone.utc)
@@ -49,52 +50,6 @@ def open_period(circuit: CircuitInRedis) -> float:
     return (circuit.number("open_until") - circuit.number("opened_at")) / 1000
 
 
-Detail = dict[str, Any]
-
-
-def retry_info(delay: Any) -> Detail:
-    return {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay}
-
-
-def quota_failure(*quota_ids: str) -> Detail:
-    violations = [{"quotaMetric": "requests", "quotaId": quota_id} for quota_id in quota_ids]
-    return {"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": violations}
-
-
-def as_genai_says(*details: Detail) -> Exception:
-    from google.genai import errors
-
-    said = {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": "no", "details": list(details)}
-    return errors.ClientError(429, {"error": said})
-
-
-def as_rest_says(*details: Detail) -> Exception:
-    from google.api_core import exceptions
-
-    return exceptions.TooManyRequests("no", details=list(details))
-
-
-def as_grpc_says(*details: Detail) -> Exception:
-    from google.api_core import exceptions
-    from google.protobuf import json_format
-    from google.rpc import error_details_pb2
-
-    messages = []
-    for detail in details:
-        fields = {name: value for name, value in detail.items() if name != "@type"}
-        kind = getattr(error_details_pb2, detail["@type"].rpartition(".")[2])
-        messages.append(json_format.ParseDict(fields, kind()))
-    return exceptions.ResourceExhausted("no", details=messages)
-
-
-def shapes() -> Iterator[Callable[..., Exception]]:
-    if HAS_GENAI:
-        yield as_genai_says
-    if HAS_GENERATIVEAI:
-        yield from (as_rest_says, as_grpc_says)
-
-
-SHAPES = list(shapes())
 in_json = [shape for shape in SHAPES if shape is not as_grpc_says]
 
 
@@ -180,7 +135,7 @@ def test_sb070_a_429_that_says_little_opens_for_timeout(
 @pytest.mark.parametrize(
     "details", [None, "no", {"a": 1}, [None], ["no"], [[]], [{"@type": 3}], [{}]], ids=str
 )
-@pytest.mark.skipif(not HAS_GENAI, reason="needs google-genai")
+@needs_genai
 def test_sb070_details_of_any_form_break_nothing(redis: Redis, details: Any) -> None:
     """Where Google's details are of another form than ever, the caller still gets the 429."""
     from google.genai import errors
@@ -189,7 +144,7 @@ def test_sb070_details_of_any_form_break_nothing(redis: Redis, details: Any) -> 
     for body in ({"error": {"code": 429, "details": details}}, {"error": details}, details):
         error = errors.ClientError(429, body if isinstance(body, dict) else {})
         error.details = body
-        assert raised_by(lambda error=error: breaker.call(raising(error))) is error
+        assert raised_by(partial(breaker.call, raising(error))) is error
         breaker.force_close()
 
     assert CircuitInRedis(redis, "own").number("failed_calls") == 3
@@ -269,7 +224,7 @@ def test_sb071_the_kind_of_quota_can_be_seen(circuits: GoogleCircuits, way: Way,
     assert asked_for == 47_000 if quota is Quota.PER_MINUTE else asked_for <= 3_600_000
 
 
-@pytest.mark.skipif(not HAS_GENAI, reason="needs google-genai")
+@needs_genai
 @pytest.mark.parametrize(("quota", "period"), [(Quota.PER_DAY, 300.0), (Quota.PER_MINUTE, 47.0)])
 def test_sb071_a_used_up_quota_is_probed_at_a_bounded_rate(
     circuits: GoogleCircuits, quota: Quota, period: float
@@ -284,7 +239,7 @@ def test_sb071_a_used_up_quota_is_probed_at_a_bounded_rate(
         guarded = [google_genai.guard(client, **pairs) for pairs in fleet]
         for cycle in range(21):
             for one in guarded:
-                error = raised_by(lambda one=one: one.models.generate_content(model=MODEL, contents="hi"))
+                error = raised_by(partial(one.models.generate_content, model=MODEL, contents="hi"))
                 assert isinstance(error, CircuitBreakerError) == (one is not guarded[0])
             assert circuits.requests() == cycle + 1
             assert open_period(circuits.circuit()) == pytest.approx(period, abs=0.001)
@@ -309,7 +264,7 @@ def test_sb072_a_quota_of_text_stops_text_only(circuits: GoogleCircuits, way: Wa
         assert circuits.pairs[role][0].get_metrics()["state"] == "closed"
 
 
-@pytest.mark.skipif(not HAS_GENAI, reason="needs google-genai")
+@needs_genai
 def test_sb072_each_model_and_tenant_may_have_a_circuit(servers: Servers, redis: Redis) -> None:
     """Breakers named after a model or a user's key stop by themselves, and each is one series of metrics."""
     names = ["google_ai:gemini-2.5-pro", "google_ai:gemini-2.5-flash", "tenant/acme.example", "tenant/other"]
