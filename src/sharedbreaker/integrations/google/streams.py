@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 from sharedbreaker.open_calls import AsyncOpenCall, OpenCall
 
 T = TypeVar("T")
+PIECES_AT_HAND = 100
+"""Pieces of a stream that may have come already when it is closed."""
 
 
 class GuardedStream(Iterator[T], Generic[T]):
@@ -96,6 +100,7 @@ class AsyncGuardedStream(AsyncIterator[T], Generic[T]):
         self._open_stream = open_stream
         self._call: AsyncOpenCall | None = None
         self._stream: AsyncIterator[T] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     @classmethod
     def of_running(cls, call: AsyncOpenCall, stream: AsyncIterator[T]) -> AsyncGuardedStream[T]:
@@ -132,13 +137,25 @@ class AsyncGuardedStream(AsyncIterator[T], Generic[T]):
         try:
             aclose = getattr(stream, "aclose", None)
             cancel = getattr(stream, "cancel", None)
-            if aclose is not None:
+            if isinstance(stream, AsyncGenerator):
+                await _close_connection(stream)
+            elif aclose is not None:
                 await aclose()
             elif cancel is not None:
                 cancel()
         finally:
             if call is not None:
                 call.release()
+
+    def __del__(self) -> None:
+        if self.__dict__.get("_call") is None or not isinstance(self._stream, AsyncGenerator):
+            return
+        with suppress(RuntimeError):
+            loop = asyncio.get_running_loop()
+            if loop is self._loop:
+                closing = loop.create_task(_close_connection(self._stream))
+                _closing.add(closing)
+                closing.add_done_callback(_closing.discard)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(_stream_of(self), name)
@@ -154,6 +171,7 @@ class AsyncGuardedStream(AsyncIterator[T], Generic[T]):
         call.release_when_dropped()
         try:
             self._stream = await self._open_stream()
+            self._loop = asyncio.get_running_loop()
         except BaseException as error:
             await call.fail(error)
             raise
@@ -161,6 +179,28 @@ class AsyncGuardedStream(AsyncIterator[T], Generic[T]):
 
     def _end(self) -> None:
         self._call = None
+
+
+_closing: set[asyncio.Task[None]] = set()
+"""Of streams that were dropped; a loop holds its tasks by weak references only."""
+
+
+async def _close_connection(stream: AsyncGenerator[Any, Any]) -> None:
+    """Close a stream of google-genai's, and what is below it.
+
+    Where it is closed between two pieces it leaves its connection open, and in use for ever. A read that is
+    cancelled closes it; so the next piece is asked for, and given up unless it is there already.
+    """
+    for _ in range(PIECES_AT_HAND):
+        read: asyncio.Future[Any] = asyncio.ensure_future(anext(stream))
+        try:
+            await asyncio.sleep(0)
+        finally:
+            read.cancel()
+        await asyncio.wait([read])
+        if read.cancelled() or read.exception() is not None:
+            return
+    await stream.aclose()
 
 
 async def _already_begun() -> Any:
