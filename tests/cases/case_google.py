@@ -120,3 +120,27 @@ def until(holds: Callable[[], object], what: str) -> None:
     while not holds():
         assert time.monotonic() < deadline, f"did not come about in {PATIENCE_SECONDS} s: {what}"
         time.sleep(0.002)
+
+
+def raising(error: Exception) -> Callable[[], Any]:
+    def ask() -> Any:
+        raise error
+
+    return ask
+
+
+def awaiting(function: Callable[[], Any]) -> Callable[[], Any]:
+    async def ask() -> Any:
+        return function()
+
+    return ask
+
+
+async def errors_of(call: Callable[[], Any], times: int) -> list[Exception]:
+    """Await so many calls, one after the other, that must all fail."""
+    errors: list[Exception] = []
+    for _ in range(times):
+        with pytest.raises(Exception) as caught:  # noqa: PT011
+            await call()
+        errors.append(caught.value)
+    return errors

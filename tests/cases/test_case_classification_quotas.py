@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import pytest
-from case_google import GoogleCircuits, every_way, needs_genai, of_google, raised_by
+from case_google import GoogleCircuits, every_way, needs_genai, of_google, raised_by, raising
 from case_google import all_servers as all_servers
 from case_google import circuits as circuits
 from case_google import servers as servers
@@ -51,13 +50,6 @@ def open_period(circuit: CircuitInRedis) -> float:
 
 
 in_json = [shape for shape in SHAPES if shape is not as_grpc_says]
-
-
-def raising(error: Exception) -> Callable[[], Any]:
-    def ask() -> Any:
-        raise error
-
-    return ask
 
 
 @every_way
@@ -268,9 +260,7 @@ def test_sb072_a_quota_of_text_stops_text_only(circuits: GoogleCircuits, way: Wa
 def test_sb072_each_model_and_tenant_may_have_a_circuit(servers: Servers, redis: Redis) -> None:
     """Breakers named after a model or a user's key stop by themselves, and each is one series of metrics."""
     names = ["google_ai:gemini-2.5-pro", "google_ai:gemini-2.5-flash", "tenant/acme.example", "tenant/other"]
-    breakers = {
-        name: CircuitBreaker(name=name, redis=redis, failure_threshold=2, timeout=1) for name in names
-    }
+    breakers = {name: new_breaker(redis, name=name, failure_threshold=2) for name in names}
     with genai_client(servers.address, 10) as client:
         guarded = {name: google_genai.guard(client, text=breaker) for name, breaker in breakers.items()}
         servers.behave(Behaviour(status=429, quota=Quota.PER_MINUTE, retry_after=30))

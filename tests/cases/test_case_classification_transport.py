@@ -142,7 +142,9 @@ def test_sb075_bad_data_in_a_stream_opens_the_circuit(
 
 def test_sb075_bad_data_of_ones_own_is_ignored(redis: Redis) -> None:
     """The same ValueErrors, raised by what a user's own code reads, say nothing about Google."""
-    breaker = CircuitBreaker(name="own", redis=redis, failure_threshold=2, expected_exception=outcome_of)
+    breaker = CircuitBreaker(
+        name="own", redis=redis, redis_timeout=5, failure_threshold=2, expected_exception=outcome_of
+    )
     for call in (lambda: json.loads("{}{}"), lambda: json.loads('{"a'), lambda: int("x")):
         for _ in range(2):
             with pytest.raises(ValueError, match=r"."):

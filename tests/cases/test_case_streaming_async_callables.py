@@ -107,7 +107,7 @@ def test_sb078_failing_awaits_open_the_circuit(
 ) -> None:
     """Five awaits that fail open the circuit, in whatever form the awaitable comes."""
     breaker = AsyncCircuitBreaker(
-        name="own", redis=redis_server.url, failure_threshold=5, max_staleness=max_staleness
+        name="own", redis=redis_server.url, redis_timeout=5, failure_threshold=5, max_staleness=max_staleness
     )
 
     async def main() -> None:
@@ -134,7 +134,7 @@ def test_sb078_a_decorator_refuses_what_only_its_result_tells(form: Any) -> None
 @by_either
 def test_sb078_the_breaker_for_threads_refuses_what_is_awaited(redis: Redis, form: Any, by: str) -> None:
     """A TypeError says so: nothing is counted or left in flight, and no coroutine is left unawaited."""
-    breaker = CircuitBreaker(name="own", redis=redis, failure_threshold=5)
+    breaker = CircuitBreaker(name="own", redis=redis, redis_timeout=5, failure_threshold=5)
 
     async def main() -> None:
         with pytest.raises(TypeError, match="AsyncCircuitBreaker"):
@@ -159,7 +159,11 @@ def test_sb078_methods_of_an_async_client_are_watched(
     """Google's own async methods, unguarded, under a breaker of a user's: failures count when they come."""
     circuits.servers.behave(Behaviour(status=503))
     breaker = AsyncCircuitBreaker(
-        name="own", redis=redis_server.url, failure_threshold=5, expected_exception=outcome_of
+        name="own",
+        redis=redis_server.url,
+        redis_timeout=5,
+        failure_threshold=5,
+        expected_exception=outcome_of,
     )
 
     async def main() -> None:
@@ -181,7 +185,7 @@ def test_sb078_an_async_client_under_the_breaker_for_threads_is_refused(
     circuits: GoogleCircuits, redis: Redis, by: str
 ) -> None:
     """No success is counted for a coroutine that nobody has awaited, and nothing is asked."""
-    breaker = CircuitBreaker(name="own", redis=redis, expected_exception=outcome_of)
+    breaker = CircuitBreaker(name="own", redis=redis, redis_timeout=5, expected_exception=outcome_of)
 
     async def main() -> None:
         async with genai_client(circuits.servers.address, 10).aio as aio:
