@@ -120,7 +120,7 @@ class AsyncLink(ForgetsAtFork):
                 held.drop()
                 go_on_closing(error, handled)
                 if held.is_too_late:
-                    raise RedisTimeoutError(f"no answer within {self._timeout} seconds") from error
+                    raise RedisTimeoutError(f"no answer within {self._timeout:.2g} seconds") from error
                 # A master that was demoted keeps its connections open, and where one broke others may have.
                 self._suspected_at = monotonic()
                 raise
@@ -132,7 +132,7 @@ class AsyncLink(ForgetsAtFork):
                 held.drop()
                 go_on_closing(error, handled)
                 if held.is_too_late and isinstance(error, Exception):
-                    raise RedisTimeoutError(f"no answer within {self._timeout} seconds") from error
+                    raise RedisTimeoutError(f"no answer within {self._timeout:.2g} seconds") from error
                 raise
             finally:
                 timer.cancel()

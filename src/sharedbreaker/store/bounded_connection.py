@@ -53,7 +53,7 @@ class Attempt(Generic[T]):
         with self._lock:
             if not self._ended.is_set():
                 self._given_up = True
-                raise RedisTimeoutError(f"no answer within {timeout} seconds")
+                raise RedisTimeoutError(f"no answer within {timeout:.2g} seconds")
         if self._error is not None:
             raise self._error
         return self._result[0]

@@ -19,6 +19,7 @@ from sharedbreaker.circuit.snapshot import SNAPSHOT_PARTS, Snapshot, read_snapsh
 from sharedbreaker.store.cluster_link import ClusterLink
 from sharedbreaker.store.keys import DEFAULT_PREFIX, keys_of
 from sharedbreaker.store.link import RedisLike, link_to
+from sharedbreaker.store.redis_errors import hint_on
 from sharedbreaker.store.round_trip import Question, RoundTrip
 from sharedbreaker.store.scripts import script
 
@@ -174,6 +175,6 @@ class _Notes:
 
     def add(self, what: str, error: Exception) -> None:
         """Note that ``what`` could not be read."""
-        self.troubles[what] = f"{type(error).__name__}: {error}"
+        self.troubles[what] = f"{type(error).__name__}: {error}{hint_on(error, None)}"
         of_a_key = isinstance(error, (ValueError, TypeError)) or _WRONG_TYPE in str(error)
         self.is_up = self.is_up and of_a_key

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from redis.exceptions import AuthenticationError, InvalidResponse, ReadOnlyError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ReadOnlyError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from sharedbreaker.store.scripts import Script
@@ -16,6 +16,9 @@ _SERVER_CONDITIONS = (
     "BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "MISCONF", "NOAUTH", "NOPERM", "NOREPLICAS",
     "OOM", "READONLY", "TRYAGAIN", "UNKILLABLE", "WRONGPASS", "MOVED", "ASK",
 )  # fmt: skip
+# What Redis says while a connection is made, where nothing was asked about a circuit yet.
+_NO_SUCH_DATABASE = "db index"
+_LOGIN = ("NOAUTH", "WRONGPASS")
 _TOO_OLD = ("unknown command", "unknown redis command", "non deterministic")
 # As Redis words it, and as Valkey does.
 _DENIED_IN_SCRIPT = ("can't run this command", "no permissions to run")
@@ -36,14 +39,26 @@ def hint_on(error: Exception, lua: Script | None) -> str:
         return "; this server is part of a Redis Cluster: hand in a redis.RedisCluster client"
     if any(sign in str(error).lower() for sign in _TOO_OLD):
         return "; sharedbreaker needs Redis 6.2, Valkey 8 or newer, with no command renamed"
+    return _hint_on_address(error)
+
+
+def _hint_on_address(error: Exception) -> str:
+    if isinstance(error, AuthenticationError) or str(error).startswith(_LOGIN):
+        return "; look at the user and the password in the URL"
+    if isinstance(error, InvalidResponse):
+        return "; what answers there is no Redis: look at the host and the port"
+    if _NO_SUCH_DATABASE in str(error).lower():
+        return "; look at the number of the database, with which the URL ends"
     return ""
 
 
 def is_outage(error: Exception) -> bool:
     """Return whether ``error`` speaks of Redis as a whole, and not of this circuit's keys."""
-    if isinstance(error, (RedisConnectionError, RedisTimeoutError, ReadOnlyError, OSError)):
+    if isinstance(error, (RedisConnectionError, RedisTimeoutError, ReadOnlyError, InvalidResponse, OSError)):
         return True
     text = str(error)
+    if _NO_SUCH_DATABASE in text.lower():
+        return True
     if any(sign in text.lower() for sign in _DENIED_KEYS):
         return False
     if type(error).__name__ in {
