@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 LIBRARIES = frozenset({"click", "rich"})
@@ -21,4 +22,10 @@ def main() -> None:
             "pip install 'sharedbreaker[cli]'\n"
         )
         sys.exit(2)
-    sharedbreaker(prog_name="sharedbreaker")
+    try:
+        sharedbreaker(prog_name="sharedbreaker")
+    except OSError as error:
+        # A full disk, most likely. At the exit what is in the buffers would be tried again, and fail again.
+        sys.stderr.write(f"sharedbreaker: what there is to say could not be written: {error}\n")
+        sys.stderr.flush()
+        os._exit(1)

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from sharedbreaker.circuit.control import REASON_LENGTH, WHO_LENGTH
+from sharedbreaker.cli.failures import doing, looking_at_what_was_done
 from sharedbreaker.cli.picture import circuit_dict, state_in_words, until
 from sharedbreaker.cli.place import Place
 from sharedbreaker.cli.printing import on_one_line, print_json
@@ -41,8 +42,10 @@ def with_reason(verb: Callable[..., None]) -> Callable[..., None]:
 def act(place: Place, name: str, do: Callable[[Operator], object], *, as_json: bool) -> None:
     """Do something to a circuit, and show what it is now."""
     operator = place.operator(name)
-    do(operator)
-    circuit = operator.snapshot()
+    with doing(name):
+        do(operator)
+    with looking_at_what_was_done(name):
+        circuit = operator.snapshot()
     if as_json:
         print_json(circuit_dict(circuit))
         return

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterable
 
 import click
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from rich.console import Console
 
@@ -16,9 +15,10 @@ from sharedbreaker.cli.examination.finding import Finding, Verdict
 from sharedbreaker.cli.examination.patient import Patient, reason_in
 from sharedbreaker.cli.examination.rights import examine_rights
 from sharedbreaker.cli.examination.server import examine_server
-from sharedbreaker.cli.failures import fail
+from sharedbreaker.cli.failures import WHERE_TO_LOOK, fail
 from sharedbreaker.cli.place import Place, at_a_place
 from sharedbreaker.cli.printing import cell, console, print_json
+from sharedbreaker.store.redis_errors import hint_on
 
 _STYLES = {
     Verdict.OK: "green",
@@ -48,7 +48,8 @@ def doctor(*, place: Place, as_json: bool) -> None:
         findings = [*examine_server(patient), *examine_rights(patient), *examine_circuits(patient)]
     except (RedisError, OSError) as error:
         fail(
-            f"Redis at {patient.address} could not be asked: {reason_in(error)}{_hint(error)}",
+            f"Redis at {patient.address} could not be asked: {reason_in(error)}{hint_on(error, None)}; "
+            f"{WHERE_TO_LOOK}",
             exit_codes.REDIS_AWAY,
             as_json=as_json,
         )
@@ -81,11 +82,3 @@ def _print(findings: Iterable[Finding], out: Console) -> None:
         out.print(line.append_text(cell(f"{found.check}: {found.what}")), soft_wrap=True)
         if found.advice:
             out.print(cell(f"         -> {found.advice}"), soft_wrap=True)
-
-
-def _hint(error: Exception) -> str:
-    if "NOAUTH" in str(error) or "WRONGPASS" in str(error) or "Authentication" in type(error).__name__:
-        return "; put user and password into the URL"
-    if isinstance(error, RedisConnectionError):
-        return "; look whether it runs, and at --redis and SHAREDBREAKER_REDIS_URL"
-    return ""

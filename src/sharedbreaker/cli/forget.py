@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from sharedbreaker.cli.circuit_name import name_argument
+from sharedbreaker.cli.failures import doing
 from sharedbreaker.cli.place import Place, at_a_place
 from sharedbreaker.cli.printing import print_json
 
@@ -28,7 +29,9 @@ def forget(*, place: Place, as_json: bool, name: str, yes: bool, force: bool) ->
             abort=True,
             err=True,
         )
-    place.operator(name).forget(force=force)
+    operator = place.operator(name)
+    with doing(name):
+        operator.forget(force=force)
     if as_json:
         print_json({"name": name, "forgotten": True})
     else:

@@ -11,7 +11,7 @@ from sharedbreaker.circuit.snapshot import Snapshot
 from sharedbreaker.circuit.state import CircuitState
 from sharedbreaker.cli import exit_codes
 from sharedbreaker.cli.circuit_name import CircuitName
-from sharedbreaker.cli.failures import fail
+from sharedbreaker.cli.failures import WHERE_TO_LOOK, fail
 from sharedbreaker.cli.fleet_table import fleet_table
 from sharedbreaker.cli.picture import circuit_dict
 from sharedbreaker.cli.place import Place, at_a_place
@@ -88,5 +88,5 @@ def why_away(view: FleetView) -> str:
 def _away(address: str, view: FleetView) -> str:
     return (
         f"Redis at {address} could not be asked: {why_away(view)}; the circuits work on without it, each "
-        "process by itself; look at Redis, --redis and SHAREDBREAKER_REDIS_URL"
+        f"process by itself; {WHERE_TO_LOOK}"
     )

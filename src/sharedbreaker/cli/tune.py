@@ -10,6 +10,7 @@ from sharedbreaker.circuit.snapshot import Snapshot
 from sharedbreaker.circuit.tuning import FIELD_OF
 from sharedbreaker.cli.acts import with_reason
 from sharedbreaker.cli.circuit_name import name_argument
+from sharedbreaker.cli.failures import doing, looking_at_what_was_done
 from sharedbreaker.cli.moments import seconds_in_words
 from sharedbreaker.cli.picture import circuit_dict
 from sharedbreaker.cli.place import Place, at_a_place
@@ -86,9 +87,17 @@ def tune(
     if clear_all:
         tuned = {setting.field for setting in operator.snapshot().tuned}
         clear = tuple(setting for setting, field in FIELD_OF.items() if field in tuned)
-    if settings or clear:
+    if not (settings or clear):
+        _show(operator.snapshot(), as_json=as_json)
+        return
+    with doing(name):
         operator.tune(dict(settings), clear=clear, reason=reason, who=who)
-    circuit = operator.snapshot()
+    with looking_at_what_was_done(name):
+        circuit = operator.snapshot()
+    _show(circuit, as_json=as_json)
+
+
+def _show(circuit: Snapshot, *, as_json: bool) -> None:
     if as_json:
         print_json(circuit_dict(circuit))
     else:

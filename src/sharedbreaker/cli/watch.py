@@ -24,6 +24,7 @@ from sharedbreaker.cli.status import WORDS, health_of, why_away
 from sharedbreaker.store.fleet import FleetView
 
 LONGEST_INTERVAL = 3600.0
+_UNREADABLE = "cannot be read"
 
 
 @click.command(short_help="All circuits, live.")
@@ -122,14 +123,23 @@ class _Changes:
 
     def print(self, view: FleetView) -> None:
         seen = {circuit.name: _line_of(circuit) for circuit in view.circuits}
+        seen |= {what: f"{_UNREADABLE}: {trouble}" for what, trouble in view.troubles.items()}
         if not view.is_up:
-            seen = {**self._seen, "": f"Redis is away: {why_away(view)}"}
+            seen = {**self._seen, "": self._away(why_away(view))}
         for name, line in seen.items():
             if self._seen.get(name) != line:
                 self._say(f"{name} {line}" if name else line)
         for name in self._seen.keys() - seen.keys():
-            self._say(f"{name} is gone" if name else "Redis is back")
+            was_trouble = self._seen[name].startswith(_UNREADABLE)
+            gone = "is no trouble any more" if was_trouble else "is gone"
+            self._say(f"{name} {gone}" if name else "Redis is back")
         self._seen = seen
+
+    def _away(self, why: str) -> str:
+        """Return what is said of it: the same as before, while it is the same kind of error."""
+        line = f"Redis is away: {why}"
+        before = self._seen.get("", "")
+        return before if before.split(":")[:2] == line.split(":")[:2] else line
 
     def _say(self, line: str) -> None:
         click.echo(on_one_line(f"{moment(time.time())} {line}"))
