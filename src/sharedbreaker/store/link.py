@@ -262,7 +262,13 @@ def link_to(
         )
     links = _from_pools.setdefault(pool, {})
     if (timeout, retry_interval) not in links:
-        links[timeout, retry_interval] = Link(_like(pool, timeout), _most_of(pool), timeout, retry_interval)
+        try:
+            ours = _like(pool, timeout)
+        except (ValueError, TypeError):
+            raise SettingsError(
+                "redis is a client with settings that no connection takes: look at its host, port and db"
+            ) from None
+        links[timeout, retry_interval] = Link(ours, _most_of(pool), timeout, retry_interval)
     return links[timeout, retry_interval]
 
 
