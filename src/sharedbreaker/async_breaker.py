@@ -25,7 +25,7 @@ from sharedbreaker.callables import (
 from sharedbreaker.circuit.admission import Admission
 from sharedbreaker.circuit.control import Act
 from sharedbreaker.circuit.errors import StoreError
-from sharedbreaker.circuit.exposition import exposition
+from sharedbreaker.circuit.exposition import exposition_of_answers
 from sharedbreaker.circuit.outcome import Outcome
 from sharedbreaker.circuit.report import report_of
 from sharedbreaker.circuit.snapshot import Snapshot
@@ -302,8 +302,14 @@ class AsyncCircuitBreaker(BaseBreaker):
         return (await self._seen()).metrics_dict()
 
     async def export_prometheus_metrics(self) -> str:
-        """Return this circuit's figures as Prometheus' text exposition."""
-        return exposition([await self.snapshot()])
+        """Return this circuit's figures as Prometheus' text exposition.
+
+        While Redis does not answer there are none, and ``circuit_breaker_redis_up`` is 0.
+        """
+        try:
+            return exposition_of_answers([await self.snapshot()])
+        except StoreError as error:
+            return exposition_of_answers([error])
 
     async def _control(
         self, act: Act, who: str | None, reason: str | None, seconds: float | timedelta | None = None

@@ -159,10 +159,18 @@ class CircuitBreaker(SyncCalls):
         return self._seen().metrics_dict()
 
     def export_prometheus_metrics(self) -> str:
-        """Return this circuit's figures as Prometheus' text exposition."""
-        from sharedbreaker.circuit.exposition import exposition  # noqa: PLC0415 - most processes need none
+        """Return this circuit's figures as Prometheus' text exposition.
 
-        return exposition([self.snapshot()])
+        While Redis does not answer there are none, and ``circuit_breaker_redis_up`` is 0.
+        """
+        from sharedbreaker.circuit.exposition import (  # noqa: PLC0415 - most processes need none
+            exposition_of_answers,
+        )
+
+        try:
+            return exposition_of_answers([self.snapshot()])
+        except StoreError as error:
+            return exposition_of_answers([error])
 
     def _control(
         self, act: Act, who: str | None, reason: str | None, seconds: float | timedelta | None = None

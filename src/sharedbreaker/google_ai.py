@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 from redis import Redis
 
 from sharedbreaker.breaker import CircuitBreaker
-from sharedbreaker.circuit.errors import SettingsError
-from sharedbreaker.circuit.exposition import exposition
+from sharedbreaker.circuit.errors import SettingsError, StoreError
+from sharedbreaker.circuit.exposition import exposition_of_answers
 from sharedbreaker.circuit.settings import seconds_in
 from sharedbreaker.circuit.snapshot import Snapshot
 from sharedbreaker.google_errors import outcome_of, retry_after_of
@@ -166,10 +166,20 @@ def get_all_metrics() -> dict[str, dict[str, Any]]:
 
 
 def export_all_prometheus_metrics() -> str:
-    """Return one valid text exposition of every breaker that is enabled."""
+    """Return one valid text exposition of every breaker that is enabled.
+
+    Those that Redis does not tell of are left out, and ``circuit_breaker_redis_up`` is 0 while it is away.
+    """
     enabled = [breaker for breaker in _breakers.values() if breaker is not None]
     seen = _look_at_once()
-    return exposition([seen.get(breaker.name) or breaker.snapshot() for breaker in enabled])
+    return exposition_of_answers(seen.get(breaker.name) or _answer_of(breaker) for breaker in enabled)
+
+
+def _answer_of(breaker: CircuitBreaker) -> Snapshot | StoreError:
+    try:
+        return breaker.snapshot()
+    except StoreError as error:
+        return error
 
 
 def _look_at_once() -> dict[str, Snapshot]:

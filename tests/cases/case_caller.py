@@ -44,10 +44,9 @@ def ended(breaker: CircuitBreaker | AsyncCircuitBreaker, loop: asyncio.AbstractE
 
 
 def main(url: str, kind: str, settings: str) -> None:
-    made: type[CircuitBreaker | AsyncCircuitBreaker] = (
-        AsyncCircuitBreaker if kind == "async" else CircuitBreaker
-    )
-    breaker = made(redis=url, **{"name": "orders", "redis_timeout": 20, **json.loads(settings)})
+    kinds: dict[str, type[CircuitBreaker | AsyncCircuitBreaker]]
+    kinds = {"sync": CircuitBreaker, "async": AsyncCircuitBreaker}
+    breaker = kinds[kind](redis=url, **{"name": "orders", "redis_timeout": 20, **json.loads(settings)})
 
     def hear(notice: TransitionNotice) -> None:
         notices.append(f"{notice.before.value}_to_{notice.after.value}")

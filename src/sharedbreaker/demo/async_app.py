@@ -25,7 +25,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from sharedbreaker.async_breaker import AsyncCircuitBreaker
 from sharedbreaker.breaker import CircuitBreaker
 from sharedbreaker.circuit.errors import CircuitBreakerError, StoreError
-from sharedbreaker.circuit.exposition import exposition
+from sharedbreaker.circuit.exposition import exposition_of_answers
+from sharedbreaker.circuit.snapshot import Snapshot
 from sharedbreaker.demo import endpoints as said
 from sharedbreaker.demo.app_environment import REDIS_SECONDS, AppEnvironment
 from sharedbreaker.demo.genai_client import AsyncGenaiClient
@@ -116,7 +117,7 @@ def _breaker_endpoints(breakers: dict[str, AsyncCircuitBreaker]) -> list[Route]:
         return {key: await breaker.get_metrics() for key, breaker in breakers.items()}
 
     async def metrics(_: Request) -> Response:
-        text = exposition([await breaker.snapshot() for breaker in breakers.values()])
+        text = exposition_of_answers([await _answer_of(breaker) for breaker in breakers.values()])
         return Response(text, headers={**said.FRESH, "Content-Type": said.EXPOSITION_TYPE})
 
     async def circuit_breaker_metrics(_: Request) -> Response:
@@ -130,6 +131,13 @@ def _breaker_endpoints(breakers: dict[str, AsyncCircuitBreaker]) -> list[Route]:
         Route("/api/circuit-breakers/metrics", circuit_breaker_metrics),
         Route("/api/health", health),
     ]
+
+
+async def _answer_of(breaker: AsyncCircuitBreaker) -> Snapshot | StoreError:
+    try:
+        return await breaker.snapshot()
+    except StoreError as error:
+        return error
 
 
 def _told(view: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:

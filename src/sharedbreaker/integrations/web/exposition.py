@@ -12,11 +12,6 @@ from sharedbreaker.integrations.web.messages import Request, Response
 from sharedbreaker.store.link import RedisLike
 
 _TEXT = "text/plain; version=0.0.4; charset=utf-8"
-_REDIS_UP = (
-    "# HELP circuit_breaker_redis_up 1 if Redis answered all of this scrape, 0 if not: as seen from here.\n"
-    "# TYPE circuit_breaker_redis_up gauge\n"
-    "circuit_breaker_redis_up {}\n"
-)
 
 Page = Callable[[Request], Response]
 
@@ -38,8 +33,7 @@ def _plain(circuits: Circuits) -> Response:
     seen = circuits.answered_for()
     there = [circuit for circuit in seen.circuits.values() if circuit.redis_available]
     is_up = seen.is_complete and len(there) == len(seen.circuits)
-    body = exposition(there) + _REDIS_UP.format(int(is_up))
-    return Response(200, {"Content-Type": _TEXT}, body.encode())
+    return Response(200, {"Content-Type": _TEXT}, exposition(there, is_up=is_up).encode())
 
 
 def _with_library(
