@@ -50,6 +50,13 @@ class DescribedBreaker(Handle):
         """Calls of this process that Redis has not been told of yet. Does no I/O."""
         return self._store.here()[1]
 
+    def completed(self, snapshot: Snapshot) -> Snapshot:
+        """Return what somebody else read of this circuit, with what this process knows besides.
+
+        Redis may answer whoever looks, and take no calls: ``redis_available`` is about this process' calls.
+        """
+        return self._store.complete(snapshot)
+
     def snapshot_alone(self) -> Snapshot:
         """Return the circuit as this process alone would decide on it. Does no I/O."""
         return self._store.snapshot_alone()

@@ -191,9 +191,7 @@ def _look_at_once() -> dict[str, Snapshot]:
     view = fleet.look({breaker.name: breaker.settings for breaker in enabled}, discover=False)
     found = {snapshot.name: snapshot for snapshot in view.circuits} if view.is_up else {}
     return {
-        breaker.name: breaker._store.complete(found[breaker.name])  # noqa: SLF001 - one of us
-        for breaker in enabled
-        if breaker.name in found
+        breaker.name: breaker.completed(found[breaker.name]) for breaker in enabled if breaker.name in found
     }
 
 

@@ -35,10 +35,10 @@ _EXIT_CODES = {Verdict.WARNING: exit_codes.DEGRADED, Verdict.FAILURE: exit_codes
 def doctor(*, place: Place, as_json: bool) -> None:
     """Examine Redis and every circuit in it, and say what to do about what is found.
 
-    Looks at how fast Redis answers, its version, role, memory policy, clock and scripts, at the rights of
-    the user that is logged in, at keys that are left over, and for each circuit at settings that go to and
-    fro, holds that last, calls that never reported, and fields that no script wrote. Where a server or a user
-    has no ACL DRYRUN, rights are tried on keys of the doctor's own, which are removed.
+    Looks at how fast Redis answers, its version, role, memory policy and clock, whether scripts run and may
+    write, at the rights of the user that is logged in, at keys that are left over, and for each circuit at
+    settings that go to and fro, holds that last, calls that never reported, and fields that no script wrote.
+    Where a server or a user has no ACL DRYRUN, rights are tried on keys of its own, which are removed.
 
     Exits 0 if all is well, 3 if something should be seen to, 4 if something is broken, 5 if Redis could not
     be asked.

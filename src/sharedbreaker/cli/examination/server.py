@@ -7,7 +7,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 
-from redis.exceptions import NoPermissionError, ResponseError
+from redis.exceptions import NoPermissionError, ReadOnlyError, ResponseError
 
 from sharedbreaker.cli.examination.finding import Finding, Verdict
 from sharedbreaker.cli.examination.patient import Patient, reason_in
@@ -167,6 +167,18 @@ def _scripts(patient: Patient) -> Finding:
         advice = hint_on(error, script("snapshot")).removeprefix("; ")
         return Finding(
             "scripts", Verdict.FAILURE, f"do not run: {reason_in(error)}", advice or _ADVICE["scripts"]
+        )
+    try:
+        # It writes nothing, and is refused as what a script writes would be.
+        patient.ask("HDEL", patient.scratch.circuit, "nothing")
+    except (NoPermissionError, ReadOnlyError):
+        pass  # told by what is found of rights, and of the role
+    except ResponseError as error:
+        return Finding(
+            "scripts",
+            Verdict.FAILURE,
+            f"run, but may not write: {reason_in(error)}",
+            "until it does, each process decides by itself: look at Redis' log, disk and replicas",
         )
     return Finding("scripts", Verdict.OK, "run")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sharedbreaker.async_breaker import AsyncCircuitBreaker
 from sharedbreaker.breaker import CircuitBreaker
@@ -26,6 +26,8 @@ class Seen:
     circuits: Mapping[str, Snapshot]
     is_complete: bool
     """False where Redis did not tell of circuits that this process cannot know by itself."""
+    told: frozenset[str]
+    """The keys of those that Redis told of."""
 
 
 class Circuits:
@@ -66,7 +68,8 @@ class Circuits:
         """Return the circuits that the site answers for: its own process' view where Redis does not tell."""
         if self._whole_fleet:
             view = self.fleet().look()
-            return Seen({circuit.name: circuit for circuit in view.circuits}, view.is_up)
+            there = {circuit.name: circuit for circuit in view.circuits}
+            return Seen(there, view.is_up, frozenset(there))
         own = self._own()
         declared: dict[_Place, dict[str, Settings]] = {}
         for breaker in own.values():
@@ -76,23 +79,28 @@ class Circuits:
         for place, settings in declared.items():
             view = self._fleet_at(place, self._timeout / len(declared)).look(settings, discover=False)
             found.update({(place, circuit.name): circuit for circuit in view.circuits})
-        return Seen(
-            {
-                key: found.get(((breaker.redis, breaker.prefix), breaker.name)) or breaker.snapshot_alone()
-                for key, breaker in own.items()
-            },
-            is_complete=True,
-        )
+        told = {
+            key: breaker.completed(found[(breaker.redis, breaker.prefix), breaker.name])
+            for key, breaker in own.items()
+            if ((breaker.redis, breaker.prefix), breaker.name) in found
+        }
+        seen = {key: told.get(key) or breaker.snapshot_alone() for key, breaker in own.items()}
+        return Seen(seen, is_complete=True, told=frozenset(told))
 
     def everything(self) -> FleetView:
         """Return every circuit of the fleet, those of this process also before their first call."""
         redis, prefix = self.place()
         mine = {
-            breaker.name: breaker.settings
+            breaker.name: breaker
             for breaker in self._own().values()
             if (breaker.redis, breaker.prefix) == (redis, prefix)
         }
-        return self.fleet().look(mine)
+        view = self.fleet().look({name: breaker.settings for name, breaker in mine.items()})
+        circuits = (
+            mine[circuit.name].completed(circuit) if circuit.name in mine else circuit
+            for circuit in view.circuits
+        )
+        return replace(view, circuits=tuple(circuits))
 
     def _own(self) -> Mapping[str, Breaker]:
         if self._whole_fleet:

@@ -31,7 +31,7 @@ def metrics_page_of(
 
 def _plain(circuits: Circuits) -> Response:
     seen = circuits.answered_for()
-    there = [circuit for circuit in seen.circuits.values() if circuit.redis_available]
+    there = [circuit for key, circuit in seen.circuits.items() if key in seen.told]
     is_up = seen.is_complete and len(there) == len(seen.circuits)
     return Response(200, {"Content-Type": _TEXT}, exposition(there, is_up=is_up).encode())
 
