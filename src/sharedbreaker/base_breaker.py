@@ -31,7 +31,7 @@ from sharedbreaker.open_blocks import OpenBlocks
 from sharedbreaker.open_probes import OpenProbes
 from sharedbreaker.store.alone import OnRedisError
 from sharedbreaker.store.announcer import TransitionNotice
-from sharedbreaker.store.keys import DEFAULT_PREFIX, keys_of
+from sharedbreaker.store.keys import keys_of, prefix_or_default
 from sharedbreaker.store.link import RedisLike, link_to
 from sharedbreaker.store.redis_store import RedisStore
 from sharedbreaker.store.switch_over import SwitchOverStore
@@ -70,7 +70,7 @@ class BaseBreaker(DescribedBreaker):
         redis_retry_interval: float | timedelta = 1,
         on_redis_error: OnRedisError = "local",
         on_redis_change: Callable[[bool], None] | None = None,
-        prefix: str = DEFAULT_PREFIX,
+        prefix: str | None = None,
     ) -> None:
         self.name = check_name("name", name)
         check_expected_exception(expected_exception)
@@ -104,6 +104,7 @@ class BaseBreaker(DescribedBreaker):
             seconds_in("redis_timeout", redis_timeout),
             seconds_in("redis_retry_interval", redis_retry_interval),
         )
+        prefix = prefix_or_default(prefix)
         self._describe(settings, redis, prefix)
         self.open_probes = OpenProbes()
         self._open_blocks = OpenBlocks(self.open_probes)

@@ -76,7 +76,7 @@ class CircuitBreaker(SyncCalls):
             ``"reject"``: no call runs. What happened meanwhile is added to Redis when it answers.
         on_redis_change: called with False when this process loses Redis and with True when it has it
             again, in whichever thread notices. An exception in it changes nothing.
-        prefix: what the keys in Redis begin with. Default ``sharedbreaker``.
+        prefix: what the keys in Redis begin with. None means SHAREDBREAKER_PREFIX, else ``sharedbreaker``.
 
     Raises:
         SettingsError: a ValueError, for a setting that makes no sense.

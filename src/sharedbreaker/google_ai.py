@@ -15,7 +15,6 @@ from sharedbreaker.circuit.settings import seconds_in
 from sharedbreaker.circuit.snapshot import Snapshot
 from sharedbreaker.google_errors import outcome_of, retry_after_of
 from sharedbreaker.store.fleet import Fleet
-from sharedbreaker.store.keys import DEFAULT_PREFIX
 
 T = TypeVar("T")
 
@@ -60,6 +59,7 @@ def initialize_circuit_breakers(config: object = None) -> None:
     ``circuit_breaker.max_staleness``    ``SHAREDBREAKER_MAX_STALENESS``     0 s
     ``circuit_breaker.push``             ``SHAREDBREAKER_PUSH``              false
     ``redis``                            ``SHAREDBREAKER_REDIS_URL``         see below
+    ``redis.prefix``                     ``SHAREDBREAKER_PREFIX``            sharedbreaker
     ==================================== =================================== =======
 
     ``config.circuit_breaker`` may also have ``failure_rate``, ``slow_call_rate``, ``timeout_growth``,
@@ -98,7 +98,7 @@ def initialize_circuit_breakers(config: object = None) -> None:
     }
     push = _setting(section, "push", "SHAREDBREAKER_PUSH", _flag, default=False)
     redis_section = _entry(config, "redis", None)
-    prefix = _entry(redis_section, "prefix", DEFAULT_PREFIX)
+    prefix = _entry(redis_section, "prefix", None)
     redis_timeout = _entry(redis_section, "timeout", DEFAULT_REDIS_TIMEOUT)
 
     redis = _redis(redis_section)

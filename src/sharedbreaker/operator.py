@@ -15,7 +15,7 @@ from sharedbreaker.circuit.snapshot import Snapshot
 from sharedbreaker.circuit.tuning import tuned_fields
 from sharedbreaker.store.announcer import Announcer
 from sharedbreaker.store.existing_circuit import ExistingCircuit
-from sharedbreaker.store.keys import DEFAULT_PREFIX, keys_of
+from sharedbreaker.store.keys import keys_of, prefix_or_default
 from sharedbreaker.store.link import RedisLike, link_to
 from sharedbreaker.store.steps import walk
 
@@ -32,7 +32,7 @@ class Operator(Handle):
     Args:
         name: the circuit's name.
         redis: a client or URL, as ``CircuitBreaker`` takes it.
-        prefix: what the keys in Redis begin with. Default ``sharedbreaker``.
+        prefix: what the keys in Redis begin with. None means SHAREDBREAKER_PREFIX, else ``sharedbreaker``.
         timeout: seconds that an act or a look may take altogether. Default 1.
 
     Raises:
@@ -45,12 +45,12 @@ class Operator(Handle):
         name: str,
         *,
         redis: RedisLike = None,
-        prefix: str = DEFAULT_PREFIX,
+        prefix: str | None = None,
         timeout: float | timedelta = 1.0,
     ) -> None:
         self.name = check_name("name", name)
         self._link = link_to(redis, seconds_in("timeout", timeout), _RETRY_INTERVAL)
-        self._circuit = ExistingCircuit(self._link, name, keys_of(name, prefix))
+        self._circuit = ExistingCircuit(self._link, name, keys_of(name, prefix_or_default(prefix)))
         self._announcer = Announcer(name)
 
     def __repr__(self) -> str:

@@ -16,7 +16,14 @@ from sharedbreaker import CircuitBreaker
 from sharedbreaker.cli.commands import sharedbreaker
 from sharedbreaker.demo.redis_server import RedisServer
 
-OUR_VARIABLES = ("SHAREDBREAKER_REDIS_URL", "REDIS_URL", "FORCE_COLOR", "COLUMNS", "TTY_COMPATIBLE")
+OUR_VARIABLES = (
+    "SHAREDBREAKER_REDIS_URL",
+    "REDIS_URL",
+    "SHAREDBREAKER_PREFIX",
+    "FORCE_COLOR",
+    "COLUMNS",
+    "TTY_COMPATIBLE",
+)
 
 
 @dataclass(frozen=True)

@@ -100,8 +100,12 @@ def test_missing_time_is_refused(argument: str) -> None:
     assert "None" in refused(argument, **{argument: None})
 
 
-@pytest.mark.parametrize("argument", ["name", "prefix"])
-@pytest.mark.parametrize("value", NO_NAMES, ids=lambda value: repr(value)[:20])
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    # No prefix at all means that of the environment, or the default.
+    [("name", value) for value in NO_NAMES] + [("prefix", value) for value in NO_NAMES if value is not None],
+    ids=lambda value: repr(value)[:20],
+)
 def test_name_outside_the_rule_is_refused(argument: str, value: Any) -> None:
     """A name with braces, spaces, quotes, controls or foreign letters, or too long, is refused."""
     message = refused(argument, **{argument: value})

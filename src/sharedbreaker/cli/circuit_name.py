@@ -8,7 +8,7 @@ from click.shell_completion import CompletionItem
 from sharedbreaker.circuit.errors import SettingsError
 from sharedbreaker.circuit.name import check_name
 from sharedbreaker.cli.place import Place
-from sharedbreaker.store.keys import DEFAULT_PREFIX
+from sharedbreaker.store.keys import prefix_or_default
 
 SECONDS_TO_COMPLETE = 0.5
 
@@ -32,10 +32,9 @@ class CircuitName(click.ParamType):  # type: ignore[type-arg]  # generic from cl
         incomplete: str,
     ) -> list[CompletionItem]:
         """Return the names that begin so; none where Redis does not answer at once."""
-        place = Place(
-            ctx.params.get("redis_url"), ctx.params.get("prefix") or DEFAULT_PREFIX, SECONDS_TO_COMPLETE
-        )
         try:
+            prefix = prefix_or_default(ctx.params.get("prefix"))
+            place = Place(ctx.params.get("redis_url"), prefix, SECONDS_TO_COMPLETE)
             circuits = place.fleet().look().circuits
         except SettingsError:
             return []

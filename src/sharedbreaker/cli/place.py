@@ -12,7 +12,7 @@ import click
 from sharedbreaker.cli.failures import told
 from sharedbreaker.operator import Operator
 from sharedbreaker.store.fleet import Fleet
-from sharedbreaker.store.keys import DEFAULT_PREFIX
+from sharedbreaker.store.keys import DEFAULT_PREFIX, PREFIX_VARIABLE
 
 LONGEST_TIMEOUT = 60.0
 DEFAULT_TIMEOUT = 2.0
@@ -48,8 +48,8 @@ _OPTIONS = (
     click.option(
         "--prefix",
         default=DEFAULT_PREFIX,
-        show_default=True,
-        help="What the keys of the circuits begin with.",
+        envvar=PREFIX_VARIABLE,
+        help=f"What the keys of the circuits begin with. Default: {PREFIX_VARIABLE}, else {DEFAULT_PREFIX}.",
     ),
     click.option(
         "--timeout",

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import click
 
 from sharedbreaker.cli.place import LONGEST_TIMEOUT
-from sharedbreaker.store.keys import DEFAULT_PREFIX
+from sharedbreaker.store.keys import DEFAULT_PREFIX, PREFIX_VARIABLE
 
 HIGHEST_PORT = 65535
 ANSWER_TIMEOUT = 0.5
@@ -32,8 +32,9 @@ def serving(*, port: int, redis_is_to: str, who_waits: str) -> Callable[[Verb], 
         click.option(
             "--prefix",
             default=DEFAULT_PREFIX,
-            show_default=True,
-            help="What the keys of the circuits begin with.",
+            envvar=PREFIX_VARIABLE,
+            help="What the keys of the circuits begin with. "
+            f"Default: {PREFIX_VARIABLE}, else {DEFAULT_PREFIX}.",
         ),
         click.option(
             "--host",

@@ -17,7 +17,7 @@ from sharedbreaker.circuit.reading import text
 from sharedbreaker.circuit.settings import Settings
 from sharedbreaker.circuit.snapshot import SNAPSHOT_PARTS, Snapshot, read_snapshot
 from sharedbreaker.store.cluster_link import ClusterLink
-from sharedbreaker.store.keys import DEFAULT_PREFIX, keys_of
+from sharedbreaker.store.keys import keys_of, prefix_or_default
 from sharedbreaker.store.link import RedisLike, link_to
 from sharedbreaker.store.redis_errors import hint_on
 from sharedbreaker.store.round_trip import Question, RoundTrip
@@ -50,7 +50,7 @@ class Fleet:
 
     Args:
         redis: a client or URL, as ``CircuitBreaker`` takes it.
-        prefix: what the keys begin with.
+        prefix: what the keys begin with. None means SHAREDBREAKER_PREFIX, else ``sharedbreaker``.
         timeout: seconds that a look may take altogether.
 
     """
@@ -59,14 +59,14 @@ class Fleet:
         self,
         redis: RedisLike = None,
         *,
-        prefix: str = DEFAULT_PREFIX,
+        prefix: str | None = None,
         timeout: float = 0.5,
     ) -> None:
         link = self._link = link_to(redis, timeout, RETRY_INTERVAL)
         self._asked = link if isinstance(link, ClusterLink) else RoundTrip(link.pool)
-        self._prefix = prefix
+        self._prefix = prefix_or_default(prefix)
         # The list is the same for every name under the prefix.
-        self._registry = keys_of("any", prefix).registry
+        self._registry = keys_of("any", self._prefix).registry
         self._found: frozenset[str] = frozenset()
 
     @property

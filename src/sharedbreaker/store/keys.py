@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 from sharedbreaker.circuit.name import check_name
 
 DEFAULT_PREFIX = "sharedbreaker"
+PREFIX_VARIABLE = "SHAREDBREAKER_PREFIX"
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,13 @@ class Keys:
     def of_script(self) -> tuple[str, str, str, str]:
         """The keys that every script takes, in its order."""
         return self.circuit, self.leases, self.events, self.batches
+
+
+def prefix_or_default(prefix: str | None) -> str:
+    """Return ``prefix``, else the environment's, else the default; raise SettingsError for no prefix."""
+    if prefix is not None:
+        return check_name("prefix", prefix)
+    return check_name(PREFIX_VARIABLE, os.environ.get(PREFIX_VARIABLE, "").strip() or DEFAULT_PREFIX)
 
 
 def keys_of(name: str, prefix: str = DEFAULT_PREFIX) -> Keys:

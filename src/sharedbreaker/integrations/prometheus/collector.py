@@ -15,7 +15,7 @@ from sharedbreaker.circuit.snapshot import Snapshot
 from sharedbreaker.google_ai import get_all_breakers
 from sharedbreaker.integrations.prometheus.own_process import ObservedBreaker, OwnProcess
 from sharedbreaker.store.fleet import Fleet, FleetView
-from sharedbreaker.store.keys import DEFAULT_PREFIX
+from sharedbreaker.store.keys import prefix_or_default
 from sharedbreaker.store.link import RedisLike
 from sharedbreaker.store.quiet_log import QuietLog
 
@@ -95,7 +95,7 @@ class CircuitBreakerCollector(Collector):
             prefix = breaker.prefix if self._prefix is None else self._prefix
             sources.setdefault((redis, prefix), {})[breaker.name] = breaker.settings
         if not sources and self._breakers is None:
-            sources[self._redis, self._prefix or DEFAULT_PREFIX] = {}
+            sources[self._redis, prefix_or_default(self._prefix)] = {}
         return sources
 
     def _fleets_at(self, sources: Sequence[_Source]) -> list[Fleet]:

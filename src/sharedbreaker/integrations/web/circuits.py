@@ -11,7 +11,7 @@ from sharedbreaker.circuit.settings import Settings
 from sharedbreaker.circuit.snapshot import Snapshot
 from sharedbreaker.google_ai import get_all_breakers
 from sharedbreaker.store.fleet import Fleet, FleetView
-from sharedbreaker.store.keys import DEFAULT_PREFIX
+from sharedbreaker.store.keys import prefix_or_default
 from sharedbreaker.store.link import RedisLike
 
 Breaker = CircuitBreaker | AsyncCircuitBreaker
@@ -58,7 +58,7 @@ class Circuits:
         first = next(iter(self._own().values()), None)
         redis = first.redis if self._redis is None and first is not None else self._redis
         prefix = first.prefix if self._prefix is None and first is not None else self._prefix
-        return redis, prefix or DEFAULT_PREFIX
+        return redis, prefix_or_default(prefix)
 
     def fleet(self) -> Fleet:
         """Return the fleet."""
