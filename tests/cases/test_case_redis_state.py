@@ -1,0 +1,134 @@
+"""The state is one, in Redis: processes that come and go do not touch it."""
+
+from __future__ import annotations
+
+import pytest
+from case_pods import Pod, pods
+from redis import Redis
+
+from circuit_in_redis import (
+    OPEN_MS,
+    CircuitInRedis,
+    be_rejected,
+    new_breaker,
+    succeed,
+    trip,
+    trip_and_wait,
+)
+from sharedbreaker import CircuitState
+from sharedbreaker.demo.redis_server import RedisServer
+
+STALENESSES = pytest.mark.parametrize("max_staleness", [0, 0.05], ids=["strict", "stale"])
+
+
+def everything(redis: Redis) -> dict[str, bytes | None]:
+    """Every key's content, to the byte."""
+    return {key: redis.dump(key) for key in redis.scan_iter()}
+
+
+@STALENESSES
+def test_sb023_processes_that_only_construct_change_no_byte(
+    redis_server: RedisServer, redis: Redis, max_staleness: float
+) -> None:
+    """Processes that construct eleven breakers each, of other settings, write nothing and are rejected."""
+    trip(new_breaker(redis, failure_threshold=5), redis)
+    before = everything(redis)
+
+    with pods(2, redis_server.url, failure_threshold=5, max_staleness=max_staleness) as crew:
+        for pod in crew:
+            pod.ask("construct others")
+        assert everything(redis) == before
+
+        answers = [pod.ask("succeed") for pod in crew]
+    assert [answer["rejected"] for answer in answers] == ["open"] * 2
+
+
+def test_sb023_construction_without_a_circuit_makes_none(redis: Redis) -> None:
+    """Where nobody has called yet, constructing, looking at figures and a scrape leave Redis empty."""
+    breaker = new_breaker(redis)
+    breaker.get_state()
+    breaker.get_metrics()
+    breaker.export_prometheus_metrics()
+
+    assert everything(redis) == {}
+
+
+@pytest.mark.parametrize("timeout", [1, 2 * OPEN_MS / 1000])
+def test_sb023_first_call_with_other_settings_leaves_it_open(redis: Redis, timeout: float) -> None:
+    """A deploy declares its settings at its first call: the circuit stays open, and never for longer."""
+    circuit = trip(new_breaker(redis), redis)
+    before = circuit.state_and_counts()
+
+    rejection = be_rejected(new_breaker(redis, failure_threshold=9, timeout=timeout))
+
+    after = circuit.state_and_counts()
+    left = OPEN_MS / 1000 if timeout > 1 else timeout
+    assert rejection.retry_after is not None
+    assert left / 2 < rejection.retry_after <= left
+    assert int(after["open_until"]) == int(before["opened_at"]) + left * 1000
+    assert {**after, "open_until": ""} == {**before, "open_until": ""}
+    assert circuit.field("failure_threshold") == "9"
+
+
+@STALENESSES
+def test_sb024_processes_that_keep_coming_do_not_extend_the_open_period(
+    redis_server: RedisServer, redis: Redis, max_staleness: float
+) -> None:
+    """Whatever starts and calls meanwhile, the circuit is open until the moment set when it opened."""
+    circuit = trip(new_breaker(redis), redis)
+    for elapsed in (0, OPEN_MS - 5_000):
+        circuit.elapse(elapsed)
+        before = {name: circuit.field(name) for name in ("opened_at", "open_until", "epoch")}
+        with pods(2, redis_server.url, max_staleness=max_staleness) as crew:
+            answers = [pod.ask("succeed", times=2) for pod in crew]
+        assert [answer["rejected"] for answer in answers] == ["open"] * 2
+        assert all(0 < answer["retry_after"] <= (OPEN_MS - elapsed) / 1000 for answer in answers)
+        assert {name: circuit.field(name) for name in before} == before
+
+    circuit.elapse(5_000)
+
+    with Pod(redis_server.url, max_staleness=max_staleness) as pod:
+        assert pod.ask("succeed") == "done"
+
+
+@STALENESSES
+def test_sb025_circuit_recovers_though_all_who_saw_it_open_are_gone(
+    redis_server: RedisServer, redis: Redis, max_staleness: float
+) -> None:
+    """With every worker killed, the first calls of new ones are the probes, and tallies go on."""
+    with pods(2, redis_server.url, max_staleness=max_staleness) as crew:
+        assert crew[0].ask("fail", times=3) == "failure"
+        assert crew[1].ask("succeed")["rejected"] == "open"
+        for pod in crew:
+            pod.kill()
+    circuit = CircuitInRedis(redis)
+    rejected = circuit.number("rejected_calls")
+    circuit.elapse(OPEN_MS)
+
+    with Pod(redis_server.url, max_staleness=max_staleness) as pod:
+        assert pod.ask("succeed", times=2) == "done"
+        assert pod.ask("metrics")["state"] == "closed"
+
+    assert circuit.field("state") == "closed"
+    assert circuit.numbers("failed_calls", "successful_calls", "rejected_calls") == {
+        "failed_calls": 3,
+        "successful_calls": 2,
+        "rejected_calls": rejected,
+    }
+
+
+def test_sb025_a_probe_whose_process_is_killed_does_not_strand_the_circuit(
+    redis_server: RedisServer, redis: Redis
+) -> None:
+    """The last worker dies in mid-probe: once the probe's lease is over, new workers probe and close."""
+    circuit = trip_and_wait(new_breaker(redis, success_threshold=1), redis)
+    with Pod(redis_server.url, success_threshold=1) as pod:
+        assert pod.ask("enter").startswith("probe:")
+        pod.kill()
+    newcomer = new_breaker(redis, success_threshold=1)
+    assert be_rejected(newcomer).state is CircuitState.HALF_OPEN
+
+    circuit.elapse(max(0, int(max(circuit.leases().values())) - circuit.now_ms()))
+
+    succeed(newcomer)
+    assert circuit.field("state") == "closed"
