@@ -15,6 +15,7 @@ from sharedbreaker.circuit.tuning import TuneReading, read_tune, tune_arguments
 from sharedbreaker.store.cluster_link import ClusterLink
 from sharedbreaker.store.keys import Keys
 from sharedbreaker.store.link import Link
+from sharedbreaker.store.names_list import drop_name
 from sharedbreaker.store.process import this_process
 from sharedbreaker.store.redis_store import RedisStore
 from sharedbreaker.store.steps import Steps
@@ -74,7 +75,12 @@ class ExistingCircuit(RedisStore):
         arguments = forget_arguments(force=force)
         reading = yield from self._run_twice("forget", lambda: arguments, read_forget, deadline)
         if not reading.is_busy:
-            was_listed = yield from self._command(("SREM", self._keys.registry, self._name), deadline)
+            was_listed = yield from drop_name(
+                self._keys.registry,
+                self._name,
+                self._keys.circuit,
+                lambda words: self._command(words, deadline),
+            )
             if reading.is_undeclared and not was_listed:
                 raise self._absent()
         return reading

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sharedbreaker.circuit.name import check_name
 
 DEFAULT_PREFIX = "sharedbreaker"
+REGISTRY = ":breakers"
 PREFIX_VARIABLE = "SHAREDBREAKER_PREFIX"
 
 
@@ -27,6 +28,10 @@ class Keys:
         """The channel on which changes are published where `push` is on."""
         return f"{self.circuit}:changes"
 
+    def circuit_named(self, name: str) -> str:
+        """Return the key of another circuit under the same prefix; raise SettingsError for no name."""
+        return f"{self.registry.removesuffix(REGISTRY)}:{{{check_name('name', name)}}}"
+
     @property
     def of_script(self) -> tuple[str, str, str, str]:
         """The keys that every script takes, in its order."""
@@ -44,4 +49,6 @@ def keys_of(name: str, prefix: str = DEFAULT_PREFIX) -> Keys:
     """Return the keys of the circuit ``name``; raise SettingsError for a name or prefix outside the rule."""
     check_name("name", name)
     circuit = f"{check_name('prefix', prefix)}:{{{name}}}"
-    return Keys(circuit, f"{circuit}:leases", f"{circuit}:events", f"{circuit}:batches", f"{prefix}:breakers")
+    return Keys(
+        circuit, f"{circuit}:leases", f"{circuit}:events", f"{circuit}:batches", f"{prefix}{REGISTRY}"
+    )

@@ -37,6 +37,7 @@ from sharedbreaker.circuit.snapshot import Snapshot, read_snapshot
 from sharedbreaker.store.cluster_link import ClusterLink
 from sharedbreaker.store.keys import Keys
 from sharedbreaker.store.link import Link
+from sharedbreaker.store.names_list import drop_names_that_are_gone
 from sharedbreaker.store.process import ForgetsAtFork, call_forget_in_children, this_process
 from sharedbreaker.store.redis_errors import hint_on, is_outage
 from sharedbreaker.store.scripts import SCRIPTS, Script, script
@@ -193,6 +194,15 @@ class RedisStore(ForgetsAtFork):
         except StoreError as error:
             self._register_at = time.monotonic() + SECONDS_BETWEEN_REGISTRATIONS
             logger.warning("%s; circuit %r is not in the list %r", error, self._name, self._keys.registry)
+            return
+        if self._settings.idle_ttl is not None:
+            yield from self._drop_names_that_are_gone(deadline)
+
+    def _drop_names_that_are_gone(self, deadline: float) -> Steps[None]:
+        try:
+            yield from drop_names_that_are_gone(self._keys, lambda words: self._command(words, deadline))
+        except StoreError as error:
+            logger.info("%s; names of circuits that are gone stay in %r", error, self._keys.registry)
 
     def _run_twice(
         self,
