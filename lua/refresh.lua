@@ -108,9 +108,17 @@ reclaim()
 local function reply(verdict, moved)
   local retry_after = ''
   if circuit.state == 'open' then
-    local open_until = redis.call('HGET', circuit_key, 'open_until')
-    if tonumber(open_until) or circuit.mode ~= 'held_open' then
-      retry_after = whole(math.max(0, (tonumber(open_until) or 0) - now_ms))
+    local opening = redis.call('HMGET', circuit_key, 'opened_at', 'open_until', 'retry_after_ms', 'reopenings')
+    local open_until_ms = number_in('open_until', opening[2])
+    if circuit.mode ~= 'held_open' then
+      -- As in admit, which writes it: moments that nobody can read, or of a clock that stepped back since, end now.
+      local opened_at_ms = number_in('opened_at', opening[1])
+      local longest_ms = opening_ms(rule, number_in('retry_after_ms', opening[3]), number_in('reopenings', opening[4]))
+      local is_foreign = not opened_at_ms or not open_until_ms or opened_at_ms > now_ms
+      open_until_ms = is_foreign and now_ms or math.min(open_until_ms, opened_at_ms + longest_ms)
+    end
+    if open_until_ms then
+      retry_after = whole(math.max(0, open_until_ms - now_ms))
     end
   elseif circuit.state == 'closed' and circuit.rules ~= 'plain' and must_ask_each(rule) then
     retry_after = '0'

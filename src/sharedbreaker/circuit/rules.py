@@ -213,7 +213,7 @@ class Circuit(TripRules):
     def _standing(self, now_ms: int, verdict: str, moved: str) -> RefreshReading:
         retry_after = None
         if self.state is CircuitState.OPEN and self.open_until is not None:
-            retry_after = max(0, self.open_until - now_ms) / 1000
+            retry_after = max(0, self._ends_at(self.open_until) - now_ms) / 1000
         elif self.state is CircuitState.CLOSED and self._must_ask_each(now_ms):
             retry_after = 0.0
         mode = CircuitMode.OBSERVE if self.observes else self.mode
@@ -261,9 +261,14 @@ class Circuit(TripRules):
         return AdmissionReading(None, refusal, self.mode, moved, ())
 
     def _shorten(self) -> None:
+        if self.open_until is not None:
+            self.open_until = self._ends_at(self.open_until)
+
+    def _ends_at(self, open_until: int) -> int:
         """Hold an opening to a shorter `timeout` that was declared while it lasts."""
-        if self.mode is CircuitMode.AUTOMATIC and self.opened_at is not None and self.open_until is not None:
-            self.open_until = min(self.open_until, self.opened_at + self._opening_ms())
+        if self.mode is CircuitMode.AUTOMATIC and self.opened_at is not None:
+            return min(open_until, self.opened_at + self._opening_ms())
+        return open_until
 
     def _reclaim(self, now_ms: int) -> None:
         for leases in (self.call_leases, self.probe_leases):
