@@ -29,7 +29,8 @@ def main(kind: str, url: str, settings: str, seconds: str) -> None:
     from sharedbreaker import CircuitBreakerError
 
     breaker_kinds.begin(kind)
-    breaker = new_breaker(url, **json.loads(settings))
+    made = json.loads(settings)
+    breaker = new_breaker(url, **made)
     words: dict[str, Callable[[], object]] = {
         "exist": lambda: "here",
         "construct others": lambda: [
@@ -37,6 +38,7 @@ def main(kind: str, url: str, settings: str, seconds: str) -> None:
             for number in range(1, 11)
         ],
         "succeed": lambda: breaker.call(work),
+        "fresh succeed": lambda: new_breaker(url, **made).call(work),
         "fail": lambda: breaker.call(service_down),
         "metrics": breaker.get_metrics,
         "clock": time.time,
