@@ -82,7 +82,7 @@ def test_sb024_processes_that_keep_coming_do_not_extend_the_open_period(
     """Whatever starts and calls meanwhile, the circuit is open until the moment set when it opened."""
     max_staleness = staleness_of_kind()
     circuit = trip(new_breaker(redis), redis)
-    for elapsed in (0, OPEN_MS - 5_000):
+    for elapsed in (0, OPEN_MS - 30_000):
         circuit.elapse(elapsed)
         before = {name: circuit.field(name) for name in ("opened_at", "open_until", "epoch")}
         with pods(2, redis_server.url, max_staleness=max_staleness) as crew:
@@ -91,7 +91,7 @@ def test_sb024_processes_that_keep_coming_do_not_extend_the_open_period(
         assert all(0 < answer["retry_after"] <= (OPEN_MS - elapsed) / 1000 for answer in answers)
         assert {name: circuit.field(name) for name in before} == before
 
-    circuit.elapse(5_000)
+    circuit.elapse(30_000)
 
     with Pod(redis_server.url, max_staleness=max_staleness) as pod:
         assert pod.ask("succeed") == "done"

@@ -73,10 +73,10 @@ def passes(breaker: CircuitBreaker) -> bool:
     return False
 
 
-def looks(breaker: CircuitBreaker, command: CommandLine) -> list[Any]:
+def looks(redis: Redis, breaker: CircuitBreaker, command: CommandLine) -> list[Any]:
     """What every way to look says of the state; none of them may fail."""
     told = command("status", "--json").json["circuits"][0]["state"]
-    (seen,) = Fleet(breaker.redis).look().circuits
+    (seen,) = Fleet(redis).look().circuits
     assert "circuit_breaker_state{" in breaker.export_prometheus_metrics()
     return [breaker.get_state()["state"], breaker.get_metrics()["state"], seen.state.value, told]
 
@@ -90,7 +90,7 @@ def test_sb032_no_broken_state_holds_longer_than_one_open_period(
     succeed(breaker)
     circuit = CircuitInRedis(redis)
     break_by_hand(circuit, fields)
-    states = looks(breaker, command)
+    states = looks(redis, breaker, command)
     assert len(set(states)) == 1
 
     passes(breaker)
@@ -98,7 +98,7 @@ def test_sb032_no_broken_state_holds_longer_than_one_open_period(
     succeed(breaker, 3)
 
     assert circuit.field("state") == "closed"
-    assert looks(breaker, command) == ["closed"] * 4
+    assert looks(redis, breaker, command) == ["closed"] * 4
     fail(breaker, 3)
     assert be_rejected(breaker).state is CircuitState.OPEN
 
@@ -229,7 +229,7 @@ def test_sb035_missing_fields_shorten_no_reply(redis: Redis, command: CommandLin
     whole = circuit.fields()
     for name in whole:
         circuit.drop(name)
-        states = looks(breaker, command)
+        states = looks(redis, breaker, command)
         assert states == ["closed" if name == "state" else "open"] * 4, name
         breaker.snapshot()
         passes(breaker)
