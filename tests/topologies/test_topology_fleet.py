@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 from collections.abc import Iterator
@@ -193,3 +194,17 @@ def test_a_reader_needs_these_rights_and_no_others(
     assert bool(view.circuits) is (not missing)
     if missing:
         assert "permission" in str(view.troubles).lower() or "can't run" in str(view.troubles)
+
+
+def test_fleets_that_come_and_go_use_up_nothing(redis_server: RedisServer, redis: Redis) -> None:
+    """However many are made in one process, each can look, and none leaves its connection behind."""
+    succeed(new_breaker(redis))
+    before = len(redis.client_list())
+
+    for _ in range(150):
+        view = Fleet(redis_server.url).look()
+        assert (view.is_up, [circuit.name for circuit in view.circuits]) == (True, ["orders"])
+    succeed(new_breaker(redis_server.url, name="other", redis_timeout=0.5, redis_retry_interval=1))
+
+    gc.collect()
+    assert len(redis.client_list()) <= before + 3

@@ -38,6 +38,7 @@ from sharedbreaker.store.steps import Command, pack
 RedisLike = Redis | RedisCluster | AsyncRedis | AsyncRedisCluster | str | None
 """Where Redis is: a client of redis-py, for threads or for event loops, or a URL."""
 MOST_CONNECTIONS = 64
+UNCOUNTED = 2**31
 FIRST_PART = 0.9
 LAST_PART = 0.1
 """Parts of the timeout: with more left than the first, a socket's own timeout serves; with less than the
@@ -295,6 +296,8 @@ def _like(pool: ConnectionPool, timeout: float) -> ConnectionPool:
         decode_responses=False,
         encoding="utf-8",
         health_check_interval=0,
+        # It would count connections that are long gone: how many there may be is ours to say.
+        max_connections=UNCOUNTED,
         **_without_notifications(),
     )
     if isinstance(pool, SentinelConnectionPool):
@@ -304,7 +307,7 @@ def _like(pool: ConnectionPool, timeout: float) -> ConnectionPool:
         sentinel_pool.connection_class = bounded(sentinel_pool.connection_class)
         return sentinel_pool
     # Refuses an option that does not exist, where it enters.
-    pool.connection_class(**settings)
+    pool.connection_class(**{name: value for name, value in settings.items() if name != "max_connections"})
     return ConnectionPool(connection_class=bounded(pool.connection_class), **settings)
 
 
