@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from redis import Redis
-from stale_circuits import stale_breaker
+from stale_circuits import LONG, stale_breaker
 from verbs import CommandLine
 from verbs import command as command
 
@@ -28,7 +28,6 @@ from sharedbreaker import CircuitBreaker, CircuitBreakerError, CircuitState
 from sharedbreaker.store.fleet import Fleet
 
 TEN_YEARS_MS = 10 * 365 * 24 * 3600 * 1000
-STALENESSES = pytest.mark.parametrize("max_staleness", [0, 0.02], ids=["strict", "stale"])
 FAR_FUTURE = "far future"
 BROKEN: dict[str, dict[str, str | None]] = {
     "open without moments": {"state": "open", "opened_at": None, "open_until": None},
@@ -75,7 +74,9 @@ def passes(breaker: CircuitBreaker) -> bool:
 
 def looks(redis: Redis, breaker: CircuitBreaker, command: CommandLine) -> list[Any]:
     """What every way to look says of the state; none of them may fail."""
-    told = command("status", "--json").json["circuits"][0]["state"]
+    status = command("status", "--json")
+    assert status.exit_code in {0, 3, 4}, status
+    told = status.json["circuits"][0]["state"]
     (seen,) = Fleet(redis).look().circuits
     assert "circuit_breaker_state{" in breaker.export_prometheus_metrics()
     return [breaker.get_state()["state"], breaker.get_metrics()["state"], seen.state.value, told]
@@ -199,7 +200,7 @@ def test_sb035_open_period_is_exact_to_the_millisecond(redis: Redis, timeout: An
 
 
 @pytest.mark.parametrize("start", [99_999_999, 199_999_999, 2**53 - 1, 2**53, 2**53 + 1])
-@STALENESSES
+@pytest.mark.parametrize("max_staleness", [0, LONG], ids=["strict", "stale"])
 def test_sb035_counters_are_exact_at_any_size(redis: Redis, start: int, max_staleness: float) -> None:
     """Every tally goes on by one from where it is, and is shown to the last digit."""
     breaker = new_breaker(redis, max_staleness=max_staleness)
