@@ -36,6 +36,7 @@ docs: $(VENV)/.test ## write the tables that the docs have from tests and from t
 	$(BIN)/python tests/integrations/google/outcome_docs.py
 	$(BIN)/python tests/cli/cli_docs.py
 	$(BIN)/python tests/cases/case_table.py
+	$(BIN)/python tests/docs/state_diagram.py
 
 screenshots: $(VENV)/.test ## take the pictures of docs/web.md; needs Chromium and a font
 	$(BIN)/python tests/integrations/web/screenshots.py
