@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from page_shell import Shell
 from redis import Redis
 from redis_cli_page import PAGE, Shown, make_programs, masked, shown
 
@@ -18,45 +18,6 @@ from sharedbreaker.store.keys import keys_of
 from sharedbreaker.store.scripts import script
 
 LONGEST = 60
-
-
-class Shell:
-    """One shell for the whole page, so that variables and files last."""
-
-    def __init__(self, folder: Path, port: int) -> None:
-        make_programs(folder, port, f"{sys.executable} -m sharedbreaker")
-        self._process = subprocess.Popen(
-            ["/bin/sh"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            cwd=folder,
-            env={**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"},
-        )
-
-    def begin(self, command: str) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{command}\necho END OF $?\n")
-        self._process.stdin.flush()
-
-    def output(self) -> str:
-        assert self._process.stdout is not None
-        lines: list[str] = []
-        for line in self._process.stdout:
-            if line.startswith("END OF "):
-                assert line == "END OF 0\n", lines
-                return "".join(lines)
-            lines.append(line)
-        raise AssertionError(lines)
-
-    def close(self) -> None:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.kill()
-        self._process.wait()
-        self._process.stdin.close()
-        self._process.stdout.close()
 
 
 def fail_with_timeout() -> None:
@@ -86,7 +47,8 @@ def test_every_command_prints_what_the_page_shows(
     orders: CircuitBreaker, redis: Redis, redis_server: RedisServer, tmp_path: Path
 ) -> None:
     """Run in the page's order, each command prints what stands below it; what varies is masked."""
-    shell = Shell(tmp_path, redis_server.port)
+    make_programs(tmp_path, redis_server.port, f"{sys.executable} -m sharedbreaker")
+    shell = Shell(tmp_path, {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"})
     printed = []
     try:
         for step in shown():
