@@ -12,6 +12,8 @@ END = "<!-- end of the state diagram -->"
 REASONS = {
     "closed_to_open": {
         "failure_threshold": "so many failures in a row, from whichever processes",
+        "failure_rate": "so large a share of the latest calls failed, with a `FailureRate`",
+        "slow_call_rate": "so large a share of them was slow or hangs, with a `SlowCallRate`",
         "force_open": "somebody holds it open",
     },
     "open_to_half_open": {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from docs_page import page
@@ -10,6 +11,7 @@ from redis import Redis
 from state_diagram import REASONS, with_diagram
 
 from circuit_in_redis import CircuitInRedis, be_rejected, fail, new_breaker, succeed
+from sharedbreaker import FailureRate, Outcome, SlowCallRate
 from sharedbreaker.circuit.state import TRANSITIONS
 from sharedbreaker.demo.redis_server import RedisServer
 
@@ -30,7 +32,7 @@ def test_the_diagram_has_every_way_and_no_other() -> None:
 
 def test_events_give_the_reasons_of_the_table(redis: Redis) -> None:
     """A circuit that takes every way for every reason writes just the reasons that the table explains."""
-    breaker = new_breaker(redis)
+    breaker: Any = new_breaker(redis)
     circuit = CircuitInRedis(redis)
     fail(breaker, 3)  # failure_threshold
     circuit.end_open_period()
@@ -50,6 +52,14 @@ def test_events_give_the_reasons_of_the_table(redis: Redis) -> None:
         circuit.set(open_until=circuit.now_ms())
         succeed(breaker)
         end()
+
+    breaker.force_close()
+    breaker = new_breaker(redis, failure_threshold=None, failure_rate=FailureRate(1, minimum_calls=1))
+    fail(breaker)  # failure_rate
+    breaker.force_close()
+    breaker = new_breaker(redis, failure_threshold=None, slow_call_rate=SlowCallRate(5, minimum_calls=1))
+    admission = breaker.admit()
+    breaker.report(admission._replace(began=admission.began - 5), Outcome.SUCCESS)  # slow_call_rate
 
     seen: dict[str, set[str]] = {way.name: set() for way in TRANSITIONS}
     for event in circuit.events():
