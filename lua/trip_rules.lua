@@ -184,7 +184,8 @@ end
 local function processes_of_overdue(rule)
   local seen = {}
   local processes = 0
-  for _, token in ipairs(redis.call('ZRANGEBYSCORE', leases_key, overdue_between(rule))) do
+  local first_ms, last_ms = overdue_between(rule)
+  for _, token in ipairs(redis.call('ZRANGE', leases_key, first_ms, last_ms, 'BYSCORE')) do
     local process = string.sub(token, 1, 12)
     if not seen[process] then
       seen[process] = true
@@ -243,7 +244,7 @@ local function turned_away(circuit, rule)
   if circuit.mode ~= 'automatic' then
     return nil
   end
-  if rule.max_in_flight > 0 and redis.call('ZCARD', leases_key) >= rule.max_in_flight then
+  if rule.max_in_flight > 0 and redis.call('ZCOUNT', leases_key, '-inf', '+inf') >= rule.max_in_flight then
     return 'full', ''
   end
   local left_ms, share = ramp(rule)

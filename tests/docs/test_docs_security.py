@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from docs_page import page
+from docs_page import ROOT, page
 from redis import Redis
 from redis.exceptions import NoPermissionError
 from verbs import CommandLine
 
 from guarded_calls import be_rejected, fail, succeed, work
-from sharedbreaker import AsyncCircuitBreaker, CircuitBreaker
+from sharedbreaker import AsyncCircuitBreaker, CircuitBreaker, FailureRate, SlowCallRate
 from sharedbreaker.cli.commands import sharedbreaker
 from sharedbreaker.demo.redis_server import RedisServer
 
@@ -30,6 +30,8 @@ ACTS_AND_LOOKS = (
     "close orders --reason trying",
     "disable orders --reason trying",
     "enable orders --reason trying",
+    "observe orders --reason trying",
+    "enforce orders --reason trying",
     "tune orders failure_threshold=9",
     "tune orders --clear-all",
     "doctor",
@@ -59,7 +61,7 @@ def test_the_app_can_do_everything(server: RedisServer) -> None:
     strict = CircuitBreaker(3, name="life", redis=url, redis_timeout=5, idle_ttl=3600)
     stale = CircuitBreaker(3, name="life", redis=url, redis_timeout=5, idle_ttl=3600, max_staleness=0.05)
     succeed(stale, 3)
-    fail(strict, 3)
+    fail(stale, 3)  # each is written at once, with what was held back before it
     be_rejected(strict)
     for act in (strict.force_close, strict.disable, strict.enable, strict.force_open, strict.force_close):
         act()
@@ -76,6 +78,40 @@ def test_the_app_can_do_everything(server: RedisServer) -> None:
     metrics = strict.get_metrics()
     assert metrics["redis_available"]
     assert metrics["failed_calls"] == 3
+
+
+def test_rules_beside_the_default_one_take_no_further_right(server: RedisServer) -> None:
+    """As `breaker` a circuit with every rule that there is opens by a rate, ramps up, and is shared."""
+    url = url_of("breaker", server)
+    breaker = CircuitBreaker(
+        None,
+        name="rules",
+        redis=url,
+        redis_timeout=5,
+        failure_rate=FailureRate(0.5, window=60, minimum_calls=2),
+        slow_call_rate=SlowCallRate(10, window=60, minimum_calls=2),
+        timeout_growth=2,
+        ramp_up=10,
+        max_in_flight=5,
+    )
+    succeed(breaker)
+    fail(breaker)
+    be_rejected(breaker)
+    breaker.force_close()
+
+    assert breaker.get_metrics()["redis_available"]
+
+
+def test_scripts_run_no_command_that_the_app_may_not() -> None:
+    """Whatever a script asks of Redis is in the rights of `breaker`, but for removing and for push."""
+    may = set(re.findall(r"\+(\w+)", USERS["breaker"]))
+    for script in (ROOT / "lua").glob("*.lua"):
+        asks = {name.lower() for name in re.findall(r"redis\.p?call\('(\w+)'", script.read_text())}
+        if script.stem == "forget":
+            may_here = set(re.findall(r"\+(\w+)", USERS["operator"]))
+        else:
+            may_here = may | {"publish"}
+        assert asks <= may_here, script.name
 
 
 def test_push_takes_what_the_page_says(server: RedisServer, tmp_path: Path) -> None:
