@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -149,13 +150,15 @@ class Reader:
 
     def _make_programs(self) -> None:
         server, _ = find_redis_server()
+        client = shutil.which("redis-cli") or shutil.which("valkey-cli")
+        assert client is not None, "redis-cli is needed: install redis-tools"
         installed = next(path for path in sys.path if path.endswith("site-packages"))
         circuit = "sharedbreaker:{google_ai_text_generation}"
         wait = f"redis-cli -p {self.ports['6379']} HSET '{circuit}' open_until 0 >/dev/null"
         programs = {
             "python3": _VENV.format(python=sys.executable, installed=installed),
             "redis-server": f'#!/bin/sh\nexec {server} "$@"\n',
-            "redis-cli": '#!/bin/sh\nPATH="$(getconf PATH):$PATH"\nexec redis-cli --no-raw "$@"\n',
+            "redis-cli": f'#!/bin/sh\nexec {client} --no-raw "$@"\n',
             "sleep": f"#!/bin/sh\n{wait}\n",
         }
         for name, text in programs.items():
