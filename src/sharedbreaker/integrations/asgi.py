@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 from sharedbreaker.circuit.errors import CircuitBreakerError
 from sharedbreaker.integrations.http_rejection import STATUS, document_of, headers_of
+from sharedbreaker.store.settling import tell_before_leaving
 
 __all__ = ["RejectionMiddleware"]
 
@@ -27,6 +28,7 @@ DENIAL = "websocket.http.response"
 """The ASGI extension by which a handshake is answered in HTTP."""
 LONGEST_REASON = 123
 """Bytes that RFC 6455 leaves for a close frame's reason."""
+_ENDS = {"lifespan.shutdown.complete", "lifespan.shutdown.failed"}
 
 
 class RejectionMiddleware:
@@ -44,6 +46,8 @@ class RejectionMiddleware:
     An exception handler of your own for CircuitBreakerError is nearer to the app and goes first. Add this
     before any other middleware, so that CORS headers and the like, which those add, are on its answers too.
 
+    When the server shuts the app down, what breakers with a ``max_staleness`` hold back is written.
+
     Args:
         app: the ASGI app to wrap.
 
@@ -54,6 +58,9 @@ class RejectionMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, _telling_at_its_end(send))
+            return
         if scope["type"] not in {"http", "websocket"}:
             await self.app(scope, receive, send)
             return
@@ -79,6 +86,17 @@ class RejectionMiddleware:
             return
         for message in answer:
             await send(message)
+
+
+def _telling_at_its_end(send: Send) -> Send:
+    async def send_and_tell(message: Message) -> None:
+        if message["type"] in _ENDS:
+            # Uvicorn then ends its process by the signal that it got, and nothing is run at exit any more. No
+            # request waits for the loop now, and each question to Redis is bounded.
+            tell_before_leaving()
+        await send(message)
+
+    return send_and_tell
 
 
 def _answer(refusal: CircuitBreakerError, scope: Scope, heard: set[str]) -> list[Message] | None:

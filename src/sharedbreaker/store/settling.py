@@ -313,12 +313,13 @@ class SettlingStore(ForgetsAtFork):
 _stores: Members[SettlingStore] = Members()
 
 
-def _settle_at_exit() -> None:
+def tell_before_leaving() -> None:
+    """Tell Redis what this process owes it, in one bounded try: it is about to leave."""
     for store in _stores.alive():
         # Where Redis could not be told of one circuit, it cannot be told of the others.
         if not store.settle_at_exit() and not store._own_guard.is_away:  # noqa: SLF001 - one of us
             return
 
 
-_at_exit = AtExit(_settle_at_exit)
+_at_exit = AtExit(tell_before_leaving)
 make_sure_to_tell_at_exit = _at_exit.make_sure
