@@ -65,7 +65,7 @@ if values[1] == 'closed' and values[2] == 'automatic' and values[6] == 'extended
   local duration_ms = tonumber(more[6])
   local closed_at_ms = tonumber(more[7])
   local is_quick = more[1] == '0' and not more[2] and (more[4] == '0' or more[4] == '1')
-    and (more[3] == '0' or most and most >= 1 and redis.call('ZCARD', leases_key) < most)
+    and (more[3] == '0' or most and most >= 1 and redis.call('ZCOUNT', leases_key, '-inf', '+inf') < most)
   if is_quick and more[5] ~= '0' then
     is_quick = duration_ms and duration_ms >= 1 and closed_at_ms and redis.call('ZCOUNT', leases_key,
       string.format('%.0f', closed_at_ms + lease_ms), string.format('%.0f', now_ms + lease_ms - duration_ms)) == 0
