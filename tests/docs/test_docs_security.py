@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from docs_page import ROOT, page
 from redis import Redis
-from redis.exceptions import NoPermissionError
+from redis.exceptions import AuthenticationError, NoPermissionError
 from verbs import CommandLine
 
 from guarded_calls import be_rejected, fail, succeed, work
@@ -173,6 +173,21 @@ def test_who_looks_changes_nothing(server: RedisServer, user: str) -> None:
             client.hset("sharedbreaker:{life}", "state", "open")
         with pytest.raises(Exception, match=r"(?i)can't run|no permissions|NOPERM"):
             client.eval("return redis.call('HSET', KEYS[1], 'state', 'open')", 1, "sharedbreaker:{life}")
+
+
+def test_a_stolen_password_is_changed_as_the_page_says(tmp_path: Path) -> None:
+    """After the command for it the new password counts and the old one does not."""
+    command = re.search(r"`ACL SETUSER (breaker .+?)`", PAGE.text)
+    assert command is not None
+    users = tmp_path / "users.acl"
+    users.write_text(f"{USERS['breaker']}\nuser admin on >ADMIN ~* &* +@all\n")
+    with RedisServer("--aclfile", str(users)) as own:
+        with Redis(port=own.port, username="admin", password="ADMIN") as admin:
+            admin.execute_command("ACL", "SETUSER", *command[1].split())
+        with Redis(port=own.port, username="breaker", password="NEW") as client:
+            assert client.time()
+        with Redis.from_url(url_of("breaker", own)) as thief, pytest.raises(AuthenticationError):
+            thief.time()
 
 
 def test_users_are_those_of_the_other_pages() -> None:
