@@ -137,7 +137,7 @@ def test_redis_as_in_the_manifest_lets_in_those_users_and_no_other(tmp_path: Pat
         breaker = CircuitBreaker(name="orders", redis=url, redis_timeout=5)
         succeed(breaker)
         assert breaker.get_metrics()["redis_available"]
-        with Redis(port=server.port) as stranger, pytest.raises(AuthenticationError):
+        with server.client() as stranger, pytest.raises(AuthenticationError):
             stranger.keys()
         with Redis.from_url(metrics_url) as reader, pytest.raises(NoPermissionError):
             reader.delete("sharedbreaker:{orders}")
