@@ -22,6 +22,7 @@ from sharedbreaker import AsyncCircuitBreaker, CircuitBreaker, Outcome
 from sharedbreaker.callables import Kind, kind_of, refuse_later
 from sharedbreaker.circuit.admission import Admission
 from sharedbreaker.circuit.snapshot import Snapshot
+from sharedbreaker.fallbacks import KEYWORD, Fallback
 
 T = TypeVar("T")
 Step = Callable[[], bool]
@@ -178,10 +179,28 @@ class DrivenAsyncBreaker(CircuitBreaker):
             raise
 
     def call(self, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        if KEYWORD in kwargs:
+            return self._call_with_fallback(func, args, kwargs)
         kind = kind_of(func)
         if kind is not Kind.PLAIN:
             refuse_later(self.name, func, kind)
         return self._call(func, args, kwargs)
+
+    def _guarded_with_fallback(
+        self, func: Callable[..., Any], kind: Kind, fallback: Fallback
+    ) -> Callable[..., Any]:
+        super()._guarded_with_fallback(func, kind, fallback)  # refuses what it refuses
+
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            driven = _Driven()
+            coroutine_function = driven.as_coroutine_function(func, args, kwargs)
+
+            async def fallback_there(error: Exception) -> Any:
+                return await driven.as_coroutine_function(fallback, (error,), {})()
+
+            return driven.drive(lambda: self._twin.call(coroutine_function, fallback=fallback_there))
+
+        return guarded
 
     def __enter__(self) -> CircuitBreaker:
         frame = sys._getframe(1)

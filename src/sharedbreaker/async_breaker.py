@@ -16,7 +16,7 @@ from sharedbreaker import observation
 from sharedbreaker.base_breaker import BaseBreaker
 from sharedbreaker.callables import (
     Kind,
-    NotAwaitableError,
+    WrongBreakerError,
     kind_of,
     mark_coroutine_function,
     may_be_awaited,
@@ -30,6 +30,13 @@ from sharedbreaker.circuit.outcome import Outcome
 from sharedbreaker.circuit.report import report_of
 from sharedbreaker.circuit.snapshot import Snapshot
 from sharedbreaker.contexts import guarded_async_context_manager
+from sharedbreaker.fallbacks import (
+    KEYWORD,
+    Fallback,
+    check_fallback,
+    take_fallback,
+    with_async_fallback,
+)
 from sharedbreaker.open_calls import AsyncOpenCall
 from sharedbreaker.open_probes import PART_OF_PROBE
 from sharedbreaker.store.async_cluster_link import AsyncClusterLink
@@ -41,6 +48,7 @@ from sharedbreaker.streams import guarded_async_generator_function
 
 P = ParamSpec("P")
 R = TypeVar("R")
+F = TypeVar("F")
 L = TypeVar("L", bound=AsyncIterator[Any] | AbstractAsyncContextManager[Any])
 
 
@@ -60,6 +68,24 @@ class AsyncCircuitBreaker(BaseBreaker):
 
     @overload
     def call(
+        self,
+        func: Callable[..., Awaitable[R]],
+        /,
+        *args: Any,
+        fallback: Callable[[Exception], Awaitable[F]],
+        **kwargs: Any,
+    ) -> Coroutine[Any, Any, R | F]: ...
+    @overload
+    def call(
+        self,
+        func: Callable[..., Awaitable[R]],
+        /,
+        *args: Any,
+        fallback: Callable[[Exception], F] | None,
+        **kwargs: Any,
+    ) -> Coroutine[Any, Any, R | F]: ...
+    @overload
+    def call(
         self, func: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
     ) -> Coroutine[Any, Any, R]: ...
     @overload
@@ -70,13 +96,19 @@ class AsyncCircuitBreaker(BaseBreaker):
         An async generator function is not awaited but iterated: it is one call from the first piece of its
         stream to the last. What ``contextlib.asynccontextmanager`` made is one from entering to leaving it.
 
+        ``fallback`` is as in ``CircuitBreaker.call``, and may be a coroutine function: what it gives is
+        awaited where it can be.
+
         Raises:
             CircuitBreakerError: the circuit rejected the call, and ``func`` was not run.
-            TypeError: ``func`` gives nothing to await or to iterate, and so blocks the loop while it runs.
+            TypeError: ``func`` gives nothing to await or to iterate, and so blocks the loop while it runs; or
+                ``fallback`` makes no sense.
 
         Whatever ``func`` raises is raised unchanged. Redis never makes a call fail.
 
         """
+        if kwargs and KEYWORD in kwargs:
+            return self._call_with_fallback(func, args, kwargs)
         # A plain function may give an awaitable.
         if may_be_awaited(func) or (kind := kind_of(func)) in (Kind.COROUTINE, Kind.PLAIN):
             return self._call(func, args, kwargs)
@@ -97,6 +129,23 @@ class AsyncCircuitBreaker(BaseBreaker):
             refuse_at_once(self.name, func, kind)
         return guarded_async_context_manager(begin, func)
 
+    def _call_with_fallback(
+        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        fallback = take_fallback(self.name, func, kwargs)
+        if fallback is None:
+            return self.call(func, *args, **kwargs)
+        kind = kind_of(func)
+        kind = Kind.COROUTINE if kind is Kind.PLAIN else kind
+        return self._guarded_with_fallback(func, kind, fallback)(*args, **kwargs)
+
+    def _guarded_with_fallback(
+        self, func: Callable[..., Any], kind: Kind, fallback: Fallback
+    ) -> Callable[..., Any]:
+        guarded = self._guarded(func, kind)
+        check_fallback(self.name, func, kind, fallback, (Kind.PLAIN, Kind.COROUTINE))
+        return with_async_fallback(guarded, self._falls_back_on, fallback)
+
     async def _call(
         self, func: Callable[..., Awaitable[R]], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> R:
@@ -116,7 +165,7 @@ class AsyncCircuitBreaker(BaseBreaker):
                     result = await self._begin(func, args, kwargs)
             else:
                 result = await self._begin(func, args, kwargs)
-        except NotAwaitableError as error:
+        except WrongBreakerError as error:
             await self.report(admission, Outcome.RELEASED, error)
             raise
         except Exception as error:
@@ -136,7 +185,7 @@ class AsyncCircuitBreaker(BaseBreaker):
         try:
             result = await self._begin(func, args, kwargs)
         except Exception as error:
-            if isinstance(error, NotAwaitableError):
+            if isinstance(error, WrongBreakerError):
                 self._store.count_on_view(view, Outcome.RELEASED)
                 raise
             await walk_async(

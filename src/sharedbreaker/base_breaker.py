@@ -6,8 +6,9 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Literal
 
+from sharedbreaker.callables import WrongBreakerError
 from sharedbreaker.circuit.admission import Admission
-from sharedbreaker.circuit.errors import SettingsError
+from sharedbreaker.circuit.errors import CircuitBreakerError, SettingsError
 from sharedbreaker.circuit.name import check_name
 from sharedbreaker.circuit.outcome import (
     ExpectedException,
@@ -136,6 +137,12 @@ class BaseBreaker(DescribedBreaker):
     def _judge(self, error: BaseException) -> tuple[Outcome, float | None]:
         """Return what an exception says of the service, and how many seconds the service asked for."""
         return outcome_of(error, self._expected_exception), retry_after_in(error, self._retry_after_of)
+
+    def _falls_back_on(self, error: Exception) -> bool:
+        """Return whether ``error`` means that the service did not answer: a rejection, or a failure."""
+        if isinstance(error, (CircuitBreakerError, WrongBreakerError)):
+            return isinstance(error, CircuitBreakerError)
+        return outcome_of(error, self._expected_exception) is Outcome.FAILURE
 
     def _report_of(self, admission: Admission, error: BaseException) -> Report:
         outcome, retry_after = self._judge(error)

@@ -6,18 +6,20 @@ import sys
 from collections.abc import Callable
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, overload
 
 from sharedbreaker.callables import Kind, kind_of, returns_at_once
 from sharedbreaker.circuit.control import Act
 from sharedbreaker.circuit.errors import StoreError
 from sharedbreaker.circuit.outcome import Outcome
 from sharedbreaker.circuit.snapshot import Snapshot
+from sharedbreaker.fallbacks import KEYWORD, Fallback, check_fallback, take_fallback, with_fallback
 from sharedbreaker.store.steps import walk
 from sharedbreaker.sync_calls import SyncCalls
 
 P = ParamSpec("P")
 R = TypeVar("R")
+F = TypeVar("F")
 
 
 class CircuitBreaker(SyncCalls):
@@ -83,23 +85,57 @@ class CircuitBreaker(SyncCalls):
 
     """
 
-    def call(self, func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+    @overload
+    def call(
+        self,
+        func: Callable[..., R],
+        /,
+        *args: Any,
+        fallback: Callable[[Exception], F] | None,
+        **kwargs: Any,
+    ) -> R | F: ...
+    @overload
+    def call(self, func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    def call(self, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Run ``func`` under the breaker and return what it returns.
 
         A generator function is one call from the first piece of its stream to the last, and what
         ``contextlib.contextmanager`` made is one from entering it to leaving it; until then nothing runs.
 
+        With ``fallback=``, a function, ``fallback(error)`` is returned where the service did not answer: on
+        any CircuitBreakerError, and on what counts as a failure. Ignored errors and interruptions are raised
+        as ever. The call has been reported by then, and nothing of the fallback counts; what it raises has
+        the error as its context. ``func`` is not given the keyword. Streams and context managers take no
+        fallback.
+
         Raises:
             CircuitBreakerError: the circuit rejected the call, and ``func`` was not run.
-            TypeError: ``func`` is a coroutine function or of a kind with it, which this breaker cannot watch.
+            TypeError: ``func`` is a coroutine function or of a kind with it, which this breaker cannot watch;
+                or ``fallback`` makes no sense, or may be meant for ``func``.
 
         Whatever ``func`` raises is raised unchanged. Redis never makes a call fail.
 
         """
+        if kwargs and KEYWORD in kwargs:
+            return self._call_with_fallback(func, args, kwargs)
         if returns_at_once(func) or (kind := kind_of(func)) is Kind.PLAIN:
             return self._call(func, args, kwargs)
-        guarded: Callable[P, R] = self._guarded(func, kind)
-        return guarded(*args, **kwargs)
+        return self._guarded(func, kind)(*args, **kwargs)
+
+    def _call_with_fallback(
+        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        fallback = take_fallback(self.name, func, kwargs)
+        if fallback is None:
+            return self.call(func, *args, **kwargs)
+        return self._guarded_with_fallback(func, kind_of(func), fallback)(*args, **kwargs)
+
+    def _guarded_with_fallback(
+        self, func: Callable[..., Any], kind: Kind, fallback: Fallback
+    ) -> Callable[..., Any]:
+        guarded = self._guarded(func, kind)
+        check_fallback(self.name, func, kind, fallback, (Kind.PLAIN,))
+        return with_fallback(guarded, self._falls_back_on, fallback)
 
     def __enter__(self) -> CircuitBreaker:
         """Ask for admission to the block; raise CircuitBreakerError where it is refused."""

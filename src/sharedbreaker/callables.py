@@ -116,13 +116,13 @@ def refuse_later(name: str, func: object, kind: Kind) -> NoReturn:
     )
 
 
-class NotAwaitableError(TypeError):
-    """A function under an AsyncCircuitBreaker gave nothing to await."""
+class WrongBreakerError(TypeError):
+    """What a function gave is served by the other kind of breaker. Says nothing about the service."""
 
 
 def refuse_at_once(name: str, func: object, kind: Kind) -> NoReturn:
     """Raise TypeError for what returns its result at once: in an event loop it blocks all others."""
-    raise NotAwaitableError(
+    raise WrongBreakerError(
         f"circuit {name!r}: {func!r} is of the kind {kind.value!r}, and gives nothing to await; "
         "AsyncCircuitBreaker serves coroutine functions, async generator functions and async context "
         "managers, CircuitBreaker all others"

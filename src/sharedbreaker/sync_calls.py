@@ -11,7 +11,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from sharedbreaker import observation
 from sharedbreaker.base_breaker import BaseBreaker
-from sharedbreaker.callables import ENDED, STREAMS, Kind, refuse_later
+from sharedbreaker.callables import ENDED, STREAMS, Kind, WrongBreakerError, refuse_later
 from sharedbreaker.circuit.admission import Admission
 from sharedbreaker.circuit.outcome import Outcome
 from sharedbreaker.circuit.report import report_of
@@ -93,7 +93,7 @@ class SyncCalls(BaseBreaker):
         self.report(admission, Outcome.RELEASED)
         if inspect.iscoroutine(result):
             result.close()
-        raise TypeError(
+        raise WrongBreakerError(
             f"circuit {self.name!r}: {func!r} returned {type(result).__name__!r}, whose end CircuitBreaker "
             "would not see; AsyncCircuitBreaker serves coroutine functions and async generator functions"
         )

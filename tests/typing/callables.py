@@ -125,7 +125,7 @@ async def refused() -> None:
     ask("why", 2)  # type: ignore[call-arg]
     stream(1)  # type: ignore[arg-type]
     session(1)  # type: ignore[arg-type]
-    breaker.call(ask, 1)  # type: ignore[arg-type]
+    breaker.call(ask, 1)  # type: ignore[call-overload]
     breaker.call(ask, "why", time=2)  # type: ignore[call-arg]
     await ask_async(1)  # type: ignore[arg-type]
     stream_async(1)  # type: ignore[arg-type]
