@@ -17,7 +17,6 @@ from sharedbreaker.circuit.exposition import exposition_of_answers
 from sharedbreaker.circuit.outcome import Outcome
 from sharedbreaker.circuit.snapshot import Snapshot
 from sharedbreaker.fallbacks import (
-    KEYWORD,
     Fallback,
     check_fallback,
     take_fallback,
@@ -82,7 +81,7 @@ class AsyncCircuitBreaker(AsyncCalls):
         Whatever ``func`` raises is raised unchanged. Redis never makes a call fail.
 
         """
-        if kwargs and KEYWORD in kwargs:
+        if kwargs and "fallback" in kwargs:
             return self._call_with_fallback(func, args, kwargs)
         # A plain function may give an awaitable.
         if may_be_awaited(func) or (kind := kind_of(func)) in (Kind.COROUTINE, Kind.PLAIN):

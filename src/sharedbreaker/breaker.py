@@ -13,7 +13,7 @@ from sharedbreaker.circuit.control import Act
 from sharedbreaker.circuit.errors import StoreError
 from sharedbreaker.circuit.outcome import Outcome
 from sharedbreaker.circuit.snapshot import Snapshot
-from sharedbreaker.fallbacks import KEYWORD, Fallback, check_fallback, take_fallback, with_fallback
+from sharedbreaker.fallbacks import Fallback, check_fallback, take_fallback, with_fallback
 from sharedbreaker.store.steps import walk
 from sharedbreaker.sync_calls import SyncCalls
 
@@ -116,7 +116,7 @@ class CircuitBreaker(SyncCalls):
         Whatever ``func`` raises is raised unchanged. Redis never makes a call fail.
 
         """
-        if kwargs and KEYWORD in kwargs:
+        if kwargs and "fallback" in kwargs:
             return self._call_with_fallback(func, args, kwargs)
         if returns_at_once(func) or (kind := kind_of(func)) is Kind.PLAIN:
             return self._call(func, args, kwargs)

@@ -64,6 +64,16 @@ def test_a_function_with_its_own_fallback_has_a_way(redis: Redis) -> None:
     assert circuit_breaker(closed)(has_its_own)(fallback="mine") == "mine"
 
 
+def by_position(fallback: str, /) -> str:
+    return fallback
+
+
+@pytest.mark.parametrize("func", [by_position, _marked(by_position)], ids=["function", "wrapper"])
+def test_a_parameter_without_keyword_is_not_meant(redis: Redis, func: Callable[..., Any]) -> None:
+    """A function that takes something of that name by position alone may have a fallback."""
+    assert new_breaker(redis).call(func, "mine", fallback=instead) == "mine"
+
+
 def test_what_has_no_signature_has_no_such_parameter(redis: Redis) -> None:
     """Callables that are written in C and tell nothing of their parameters take a fallback."""
     assert new_breaker(redis).call(dict, [(1, 2)], fallback=instead) == {1: 2}
