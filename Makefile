@@ -13,8 +13,7 @@ STALENESS ?=
 SDKS := google-genai==1.75.0 google-genai google-generativeai==0.8.5 google-generativeai
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-oldest test-sdks docs screenshots faults bench bench-rules lint format clean
-.PHONY: help demo test test-oldest test-sdks docs screenshots faults bench simulate lint format clean
+.PHONY: help demo test test-oldest test-sdks docs screenshots faults bench bench-rules simulate lint format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +49,7 @@ bench: $(VENV)/.bench ## what a call costs, beside the peers: writes docs/perfor
 
 bench-rules: $(VENV)/.test ## what each rule takes inside Redis: writes docs/trip-rules.md; ARGS="--before REVISION" beside an earlier one
 	$(BIN)/python -m benchmarks.rules_cost $(ARGS)
+
 simulate: $(VENV)/.bench ## what each rule makes of an outage, in virtual time: fills in docs/choosing-settings.md in some minutes
 	$(BIN)/python -m benchmarks.simulation
 
