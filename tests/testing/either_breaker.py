@@ -21,9 +21,9 @@ NAME = "orders"
 SETTINGS: dict[str, Any] = {
     "name": NAME,
     "failure_threshold": 3,
-    "timeout": 60,
-    "probe_timeout": 20,
-    "lease_timeout": 40,
+    "timeout": 600,
+    "probe_timeout": 200,
+    "lease_timeout": 400,
     "expected_exception": ServiceDownError,
     "redis_timeout": 5,
 }

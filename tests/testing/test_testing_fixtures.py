@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import pytest
 import requests
@@ -103,3 +105,12 @@ def test_a_script_is_checked_where_it_is_told(google_ai_server: GoogleAiServer) 
     with pytest.raises(ValueError, match="status must be"):
         google_ai_server.play(TEXT, 503, 302)
     assert ask(google_ai_server).status_code == 200
+
+
+def test_only_the_fixtures_need_pytest() -> None:
+    """The helpers load nothing but what the core needs."""
+    code = (
+        "import sys, sharedbreaker.testing; print({'pytest', 'flask', 'google.genai'} & sys.modules.keys())"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "set()"

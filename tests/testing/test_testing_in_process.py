@@ -50,11 +50,11 @@ def life(make: MakeBreaker) -> list[dict[str, Any]]:
     tell(breaker, *(call(breaker, error) for error in (DOWN, None, WRONG, DOWN, DOWN, DOWN, None)))
     end_open_period(breaker)
     tell(breaker, call(breaker), call(breaker, DOWN), call(breaker))
-    elapse(breaker, 60)
+    elapse(breaker, 600)
     tell(breaker, call(breaker), call(breaker, WRONG))
     tell(breaker, call(breaker))
     admit(breaker)
-    elapse(breaker, 40)
+    elapse(breaker, 400)
     with held_open(breaker, 5):
         tell(breaker, call(breaker))
     with let_through(breaker):

@@ -5,16 +5,18 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from types import TracebackType
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from redis import Redis
-from typing_extensions import Self
 
 from sharedbreaker.base_breaker import BaseBreaker
 from sharedbreaker.store.keys import Keys, keys_of
 from sharedbreaker.store.link import Link, link_to
 from sharedbreaker.store.switch_over import SwitchOverStore
 from sharedbreaker.testing.rules_store import Place, RulesStore
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 B = TypeVar("B", bound=BaseBreaker)
 
@@ -29,8 +31,8 @@ class InProcessCircuits:
 
     The rules are those that a process goes by while Redis is away; tests hold them equal to the scripts in
     Redis. Breakers of the same name and prefix share one circuit, whether they are for threads or for event
-    loops; other processes do not. At the end of the block, or with ``release``, each breaker is back where it
-    was.
+    loops; other processes do not. A circuit's clock stands still until ``elapse`` puts it forward. At the end
+    of the block, or with ``release``, each breaker is back where it was.
     """
 
     def __init__(self) -> None:

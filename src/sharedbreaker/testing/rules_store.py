@@ -25,18 +25,15 @@ from sharedbreaker.store.steps import Steps
 
 
 class Place:
-    """Where one circuit is kept: what Redis is to it otherwise, with a clock that can be put forward."""
+    """Where one circuit is kept: what Redis is to it otherwise, with a clock that stands still."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.ahead_us = 0
-        """Microseconds that this clock is ahead."""
+        self.now_us = now_us()
+        """What the circuit takes for the time. Only ``elapse`` puts it forward, so that no test depends on
+        how long it takes itself."""
         self.lock = threading.Lock()
         self.circuit: Circuit | None = None
-
-    def now_us(self) -> int:
-        """Return what this circuit takes for the time."""
-        return now_us() + self.ahead_us
 
 
 class RulesStore(RedisStore):
@@ -99,19 +96,17 @@ class RulesStore(RedisStore):
         yield from ()
         place = self._place
         with place.lock:
-            now = place.now_us()
-            circuit = place.circuit or Circuit(place.name, self._settings.fields(), now)
-            return circuit.snapshot(now)
+            circuit = place.circuit or Circuit(place.name, self._settings.fields(), place.now_us)
+            return circuit.snapshot(place.now_us)
 
     @contextmanager
     def _circuit_now(self) -> Iterator[tuple[Circuit, int]]:
         """Give the circuit, with this breaker's settings in force once it has declared them, and the time."""
         place = self._place
         with place.lock:
-            now = place.now_us()
             if place.circuit is None:
-                place.circuit = Circuit(place.name, self._settings.fields(), now)
+                place.circuit = Circuit(place.name, self._settings.fields(), place.now_us)
             elif not self._declared:
                 place.circuit.declare(self._settings.fields())
             self._declared = True
-            yield place.circuit, now
+            yield place.circuit, place.now_us

@@ -26,10 +26,10 @@ TEN_YEARS_MS = 315_360_000_000
 def elapse(breaker: BaseBreaker, seconds: float | timedelta) -> None:
     """Let time pass for the circuit of ``breaker``: openings and leases are as much nearer to their ends.
 
-    In process, the circuit's clock goes forward. In Redis, what is stored of the circuit is moved into the
-    past: its moments, its leases, its windows (by whole tenths of them) and its time to live, and not the ids
-    of its events. Do so while nobody calls. What this breaker knew without asking is doubted; other breakers
-    with a ``max_staleness`` go by what they know.
+    In process, the circuit's clock goes forward, which stands still otherwise. In Redis, what is stored of
+    the circuit is moved into the past: its moments, its leases, its windows (by whole tenths of them) and its
+    time to live, and not the ids of its events. Do so while nobody calls. What this breaker knew without
+    asking is doubted; other breakers with a ``max_staleness`` go by what they know.
 
     Raises:
         SettingsError: a ValueError, for a time that makes no sense.
@@ -41,7 +41,7 @@ def elapse(breaker: BaseBreaker, seconds: float | timedelta) -> None:
     shared = store._shared  # noqa: SLF001
     if isinstance(shared, RulesStore):
         with shared._place.lock:  # noqa: SLF001
-            shared._place.ahead_us += milliseconds * 1000  # noqa: SLF001
+            shared._place.now_us += milliseconds * 1000  # noqa: SLF001
     else:
         _Stored(breaker).move_into_the_past(milliseconds)
     store.doubt_view()
