@@ -99,3 +99,11 @@ def test_our_words_are_ours(name: str) -> None:
     assert [method for method in methods if not hasattr(CircuitBreaker, method)] == []
     assert [word for word in names if not hasattr(sharedbreaker, word)] == []
     assert parameters | methods | names
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_links_lead_somewhere(name: str) -> None:
+    """Every file that a page links to is there."""
+    links = re.findall(r"\]\((?!https)([^)#]+)\)", ComingFromPage(name).text)
+    assert [link for link in links if not (PAGES / link).exists()] == []
+    assert links
