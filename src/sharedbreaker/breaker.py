@@ -28,8 +28,8 @@ class CircuitBreaker(SyncCalls):
     Creating one does no I/O. All threads of a process may share one.
 
     Args:
-        failure_threshold: failures in a row, over the whole fleet, that open the circuit. Default 5. None
-            leaves that to a rate.
+        failure_threshold: failures in a row, over the whole fleet, that open the circuit, however far they
+            lie apart. Default 5. None leaves that to a rate.
         timeout: seconds the circuit stays open before a probe is let through. It does not limit how
             long a call may take. Default 60.
         success_threshold: successful probes that close the circuit. Default 2.
@@ -101,6 +101,7 @@ class CircuitBreaker(SyncCalls):
 
         A generator function is one call from the first piece of its stream to the last, and what
         ``contextlib.contextmanager`` made is one from entering it to leaving it; until then nothing runs.
+        A call inside a probe of this breaker is part of that probe, and not counted.
 
         With ``fallback=``, a function, ``fallback(error)`` is returned where the service did not answer: on
         any CircuitBreakerError, and on what counts as a failure. Ignored errors and interruptions are raised
