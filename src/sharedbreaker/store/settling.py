@@ -100,6 +100,7 @@ class SettlingStore(ForgetsAtFork):
         self._last_known = LastKnown(self._settings)
         self._alone = Alone(self._name, self._settings, self._books, self._last_known, self._on_redis_error)
         self._log = QuietLog()
+        self._is_lost = False
         self._not_before = NEVER
         self._may_owe = False
         self._asks_each = False
@@ -171,6 +172,7 @@ class SettlingStore(ForgetsAtFork):
         guard = self._own_guard if isinstance(error, CircuitUnusableError) else self._guard
         guard.failed()
         self.is_usual = False
+        self._is_lost = True
         self._log.warning(
             "lost", "%s; until it answers, on_redis_error=%r decides", error, self._on_redis_error
         )
@@ -215,7 +217,13 @@ class SettlingStore(ForgetsAtFork):
 
     def _come_back(self) -> None:
         with self._lock:
-            if self._alone.since_us is None or self._own_guard.is_away:
+            if self._own_guard.is_away:
+                return
+            was_lost, self._is_lost = self._is_lost, False
+            if self._alone.since_us is None:
+                # Somebody who only looked met the outage, and no call.
+                if was_lost:
+                    self._log.warning("answered", "circuit %r: Redis answers again", self._name)
                 return
             away_us = self._alone.come_back()
             self._replace_view(View(self._name))
