@@ -9,6 +9,8 @@ ARGS ?=
 SECONDS ?= 60
 SEED ?=
 STALENESS ?=
+SDK_TESTS := tests/integrations/google $(wildcard tests/cases/test_case_classification*.py) \
+	tests/cases/test_case_streaming_async_callables.py tests/cases/test_case_streaming_async_streams.py
 # Each as `pip install` takes it; without a version, the newest.
 SDKS := google-genai==1.75.0 google-genai google-generativeai==0.8.5 google-generativeai
 
@@ -30,7 +32,7 @@ test-oldest: $(VENV)/.oldest ## the rules and the core on the oldest redis-py th
 		--breakers sync -W ignore::pytest.PytestUnraisableExceptionWarning -W ignore::ResourceWarning $(ARGS)
 
 test-sdks: $(SDKS:%=$(VENV)/.sdk-%) ## the integrations with each of Google's SDKs, the oldest supported and the newest, alone
-	@for sdk in $(SDKS); do echo "with $$sdk alone"; $(VENV)/sdk-$$sdk/bin/python -m pytest tests/integrations/google $(ARGS) || exit 1; done
+	@for sdk in $(SDKS); do echo "with $$sdk alone"; $(VENV)/sdk-$$sdk/bin/python -m pytest $(SDK_TESTS) $(ARGS) || exit 1; done
 
 docs: $(VENV)/.test ## write the tables that the docs have from tests and from the code
 	$(BIN)/python tests/integrations/google/outcome_docs.py
