@@ -137,7 +137,8 @@ class SyncCalls(BaseBreaker):
 
         Counts once, however often it is told, and never raises on Redis' account. ``error`` lends the
         name of its type to the books. ``retry_after``: seconds after which the service asked to be called
-        again. Where this failure opens the circuit, it stays open for so long, up to ``max_timeout``.
+        again. Where this failure opens the circuit, it stays open for so long: ``timeout`` at least, and
+        ``max_timeout`` at most.
         """
         if admission is PART_OF_PROBE:
             return
