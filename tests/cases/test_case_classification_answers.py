@@ -29,6 +29,11 @@ from sharedbreaker.demo.redis_server import RedisServer
 from sharedbreaker.google_errors import outcome_of
 
 pytestmark = of_google
+in_threads = pytest.mark.parametrize(
+    "way",
+    [way for way in WAYS if "async" not in way.name and "aiohttp" not in way.name],
+    ids=lambda way: way.name,
+)
 TEXT_CIRCUIT = "google_ai_text_generation"
 REASONS = [content for content in Content if content not in {Content.WHOLE, Content.NOTHING}]
 
@@ -65,6 +70,27 @@ def test_sb067_a_blocked_probe_closes_the_circuit(circuits: GoogleCircuits, way:
     assert circuit.leases() == {}
 
 
+@in_threads
+@pytest.mark.parametrize("ask", [Ask.CHAT, Ask.CHAT_STREAM])
+def test_sb067_a_blocked_chat_under_ones_own_breaker_is_answered(
+    circuits: GoogleCircuits, redis: Redis, way: Way, ask: Ask
+) -> None:
+    """Where the whole turn of a chat is the guarded function, what the chat raises comes out as a success."""
+    breaker = CircuitBreaker(
+        name="own", redis=redis, redis_timeout=5, failure_threshold=1, expected_exception=outcome_of
+    )
+    circuits.servers.behave(Behaviour(content=Content.BLOCKED_PROMPT))
+    if way.name.startswith("generativeai"):
+        error = raised_by(partial(breaker.call, way.call, circuits.servers.address, ask, 10))
+        assert type(error).__name__ == "BlockedPromptException"
+    else:
+        assert breaker.call(way.call, circuits.servers.address, ask, 10)
+
+    circuit = CircuitInRedis(redis, "own")
+    assert circuit.field("state") == "closed"
+    assert {name: count for name, count in circuit.tallies().items() if count} == {"successful_calls": 1}
+
+
 def topic_in(answer: Any) -> str:
     """Read an answer as people do who never saw a blocked one."""
     return str(answer.text.split()[-1])
@@ -78,11 +104,7 @@ def looked_up(answer: Any) -> str:
     return {"sky": "blue"}[str(answer.candidates)]
 
 
-@pytest.mark.parametrize(
-    "way",
-    [way for way in WAYS if "async" not in way.name and "aiohttp" not in way.name],
-    ids=lambda way: way.name,
-)
+@in_threads
 @pytest.mark.parametrize("read", [topic_in, first_word_in, looked_up])
 @pytest.mark.parametrize("kind", ["sync", "async"])
 def test_sb068_reading_a_blocked_answer_is_no_failure(

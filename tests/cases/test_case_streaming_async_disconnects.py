@@ -27,7 +27,9 @@ from ways import HAS_AIOHTTP, MODEL, genai_client
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from circuit_in_redis import CircuitInRedis, new_breaker
+from sharedbreaker import AsyncCircuitBreaker
 from sharedbreaker.demo.google_ai_server import Behaviour, Fault, GoogleAiService
+from sharedbreaker.demo.redis_server import RedisServer
 from sharedbreaker.integrations import google_genai
 from uvicorn_server import serving
 
@@ -255,5 +257,32 @@ def test_sb080_generators_of_ones_own_are_closed(redis: Redis) -> None:
     circuit = CircuitInRedis(redis)
     assert closed == ["closed"] * 4
     until(lambda: circuit.number("released_calls") == 4, "all four are released")
+    assert {name: count for name, count in circuit.tallies().items() if count} == {"released_calls": 4}
+    assert circuit.leases() == {}
+
+
+def test_sb080_async_generators_of_ones_own_are_closed(redis: Redis, redis_server: RedisServer) -> None:
+    """The same for an async generator function under the breaker for event loops."""
+    closed: list[str] = []
+
+    async def pieces() -> AsyncIterator[int]:
+        try:
+            for piece in range(3):
+                yield piece
+        finally:
+            closed.append("closed")
+
+    breaker = AsyncCircuitBreaker(name="own", redis=redis_server.url, redis_timeout=5)
+    circuit = CircuitInRedis(redis, "own")
+
+    async def main() -> None:
+        for _ in range(4):
+            stream: Any = breaker.call(pieces)
+            await anext(stream)
+            await stream.aclose()
+        await asyncio.to_thread(until, lambda: circuit.number("released_calls") == 4, "all four are released")
+
+    asyncio.run(main())
+    assert closed == ["closed"] * 4
     assert {name: count for name, count in circuit.tallies().items() if count} == {"released_calls": 4}
     assert circuit.leases() == {}

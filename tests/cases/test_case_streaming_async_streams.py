@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -35,8 +35,9 @@ from ways import (
 )
 
 from circuit_in_redis import CircuitInRedis, ServiceDownError, new_breaker, trip_and_wait
-from sharedbreaker import CircuitBreakerError
+from sharedbreaker import AsyncCircuitBreaker, CircuitBreakerError
 from sharedbreaker.demo.google_ai_server import Behaviour, Fault, GoogleAiService
+from sharedbreaker.demo.redis_server import RedisServer
 from sharedbreaker.integrations import google_genai, google_generativeai
 
 pytestmark = of_google
@@ -155,6 +156,36 @@ def test_sb079_generators_of_ones_own_fail_where_they_raise(
         list(breaker.call(broken, pieces))
 
     assert CircuitInRedis(redis).number("failed_calls") == 3
+
+
+async def broken_async(pieces: int) -> AsyncIterator[int]:
+    for piece in range(pieces):
+        yield piece
+    raise ServiceDownError("503")
+
+
+@pytest.mark.parametrize("pieces", [0, 2])
+@pytest.mark.parametrize("max_staleness", [0.0, 3600.0], ids=["strict", "stale"])
+def test_sb079_async_generators_of_ones_own_fail_where_they_raise(
+    redis: Redis, redis_server: RedisServer, pieces: int, max_staleness: float
+) -> None:
+    """The same for an async generator function under the breaker for event loops."""
+    breaker = AsyncCircuitBreaker(
+        name="own", redis=redis_server.url, redis_timeout=5, failure_threshold=3, max_staleness=max_staleness
+    )
+
+    async def read() -> list[int]:
+        return [piece async for piece in breaker.call(broken_async, pieces)]
+
+    async def main() -> None:
+        for _ in range(3):
+            with pytest.raises(ServiceDownError):
+                await read()
+        with pytest.raises(CircuitBreakerError):
+            await read()
+
+    asyncio.run(main())
+    assert CircuitInRedis(redis, "own").number("failed_calls") == 3
 
 
 @every_stream
