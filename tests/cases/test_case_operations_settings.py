@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,8 +19,10 @@ from circuit_in_redis import CircuitInRedis, be_rejected, fail, new_breaker, suc
 from sharedbreaker import (
     AsyncCircuitBreaker,
     CircuitBreaker,
+    FailureRate,
     Outcome,
     SettingsError,
+    SlowCallRate,
     initialize_circuit_breakers,
 )
 from sharedbreaker.demo.redis_server import RedisServer
@@ -109,6 +112,7 @@ def test_peer_a_new_threshold_is_not_ignored_for_ever(redis: Redis, redis_server
     assert deployed.get_metrics()["state"] == "closed"
 
 
+RATES: dict[str, Any] = {"failure_rate": FailureRate, "slow_call_rate": partial(SlowCallRate, duration=1)}
 NONSENSE: list[tuple[str, Any]] = [
     *(("failure_threshold", value) for value in (0, -1, 2.5, "5", True, None, math.nan, 1 << 60)),
     *(("timeout", value) for value in (0, -1, math.nan, math.inf, "60", True, None)),
@@ -128,6 +132,13 @@ NONSENSE: list[tuple[str, Any]] = [
     *(("redis", value) for value in ("localhost:6379", "http://host", object(), 6379)),
     *(("retry_after_of", value) for value in (5, "Retry-After")),
     ("on_redis_change", "log"),
+    *(("failure_rate", value) for value in (0, 1.5, 0.5, True, "50%")),
+    *(("slow_call_rate", value) for value in (0, 1.5, 0.5, "1s")),
+    *(("timeout_growth", value) for value in (0, 0.5, -1, math.nan, math.inf, "2")),
+    *(("ramp_up", value) for value in (-1, math.nan, math.inf, "1")),
+    *(("minimum_reporters", value) for value in (0, -1, 1.5, True)),
+    *(("max_in_flight", value) for value in (-1, 1.5, "1", True)),
+    *(("mode", value) for value in ("", "off", None, True)),
 ]
 
 
@@ -143,6 +154,23 @@ def test_sb105_nonsense_is_refused_and_named(
 
     assert isinstance(caught.value, ValueError)
     assert setting in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("setting", "values"),
+    [
+        ("threshold", (0, -0.5, 1.01, 50, math.nan, "0.5", True)),
+        ("minimum_calls", (0, -1, 1.5, "20")),
+        ("window", (0, -1, math.nan, math.inf, "60")),
+    ],
+)
+@pytest.mark.parametrize("rate", ["failure_rate", "slow_call_rate"])
+def test_sb105_a_rate_over_one_is_refused(rate: str, setting: str, values: tuple[Any, ...]) -> None:
+    """Shares are of one and not of a hundred, and what cannot be a share, a window or a number is named."""
+    for value in values:
+        nonsense = {setting: value}
+        with pytest.raises(SettingsError, match=setting):
+            CircuitBreaker(**{rate: RATES[rate](**nonsense)})
 
 
 @for_both_kinds
