@@ -198,7 +198,10 @@ def test_redis_away_is_said_and_what_is_shown_is_dated(browser: Browser) -> None
             server.freeze()
             try:
                 expect(page.locator("#trouble")).to_contain_text(
-                    re.compile(r"Redis at \S+ does not answer.*What is shown is from \d\d:\d\d:\d\d")
+                    re.compile(
+                        r"Redis at \S+ cannot be asked: TimeoutError: no answer within \S+ seconds\. "
+                        r".*What is shown is from \d\d:\d\d:\d\d"
+                    )
                 )
                 expect(page.locator("#circuits")).to_have_class(re.compile("stale"))
                 expect(card(page)).to_be_visible()
@@ -206,6 +209,21 @@ def test_redis_away_is_said_and_what_is_shown_is_dated(browser: Browser) -> None
                 server.thaw()
             expect(page.locator("#trouble")).to_be_hidden()
             expect(page.locator("#circuits")).not_to_have_class(re.compile("stale"))
+
+
+def test_why_something_cannot_be_read_is_said(
+    browser: Browser, redis: Redis, redis_server: RedisServer, breaker: CircuitBreaker
+) -> None:
+    """A refused password, and a circuit whose key holds something else, are named with what Redis said."""
+    redis.sadd("sharedbreaker:breakers", "other")
+    redis.set("sharedbreaker:{other}", "somebody else's")
+    with served(redis_server.url) as address, page_on(browser, address) as page:
+        expect(page.locator("#trouble")).to_contain_text(re.compile(r"other \(.*WRONGTYPE"))
+        expect(state(page)).to_have_text("Closed")
+    wrong = f"redis://nobody:hunter2@127.0.0.1:{redis_server.port}/0"
+    with served(wrong) as address, page_on(browser, address) as page:
+        expect(page.locator("#trouble")).to_contain_text("look at the user and the password in the URL")
+        expect(page.locator("body")).not_to_contain_text("hunter2")
 
 
 def test_a_redis_without_circuits_is_no_error(

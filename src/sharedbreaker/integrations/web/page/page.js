@@ -48,7 +48,9 @@ const pace = () => Math.max(ASK_MS, cards.size * ASK_MS_EACH);
 
 function update(seen) {
   if (!seen.redis.is_up && !seen.circuits.length) {
-    lost(`Redis at ${seen.redis.address} does not answer. Workers decide by themselves meanwhile.`);
+    const [why = "nobody knows why"] = Object.values(seen.redis.troubles);
+    const reason = why.replace(/\.$/, "");
+    lost(`Redis at ${seen.redis.address} cannot be asked: ${reason}. Workers decide by themselves meanwhile.`);
     return;
   }
   const circuits = seen.circuits;
@@ -75,7 +77,7 @@ function update(seen) {
   document.title = summary.state === "closed" ? "Circuit breakers" : `${summary.text} · Circuit breakers`;
   show(place("nothing"), !circuits.length);
   pulse(true, `live, Redis at ${seen.redis.address}`);
-  const troubles = Object.keys(seen.redis.troubles);
+  const troubles = Object.entries(seen.redis.troubles).map(([what, why]) => `${what} (${why})`);
   show(place("trouble"), troubles.length > 0);
   say(place("trouble"), troubles.length ? `Could not be read: ${troubles.join(", ")}` : "");
   place("circuits").classList.remove("stale");
