@@ -8,7 +8,7 @@ from driven_async_breaker import DrivenAsyncBreaker, close_loop
 from sharedbreaker import CircuitBreaker
 
 KINDS: dict[str, type[CircuitBreaker]] = {"sync": CircuitBreaker, "async": DrivenAsyncBreaker}
-FOR_BOTH = ("core", "cases")
+FOR_BOTH = ("core",)
 """Folders whose tests run once for each kind."""
 FILES_FOR_BOTH = (
     "test_topology_sentinel",
@@ -20,6 +20,24 @@ FILES_FOR_BOTH = (
     "test_case_stale_results",
     "test_case_counting",
     "test_case_counting_fleet",
+    "test_case_classification",
+    "test_case_classification_answers",
+    "test_case_classification_errors",
+    "test_case_classification_hangs",
+    "test_case_classification_quotas",
+    "test_case_classification_transport",
+    "test_case_redis_outage",
+    "test_case_redis_outage_memory",
+    "test_case_redis_state",
+    "test_case_redis_state_clocks",
+    "test_case_redis_state_fields",
+    "test_case_redis_state_idle",
+    "test_case_redis_state_lifetime",
+    "test_case_redis_state_names",
+    "test_case_redis_state_server",
+    "test_case_streaming_async_callables",
+    "test_case_streaming_async_disconnects",
+    "test_case_streaming_async_streams",
 )
 """And files: what is asked of a place is the same. test_topology_async_clients tries the ways there."""
 
