@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import atexit
 import logging
+import queue
 import threading
 from collections import deque
 from collections.abc import Callable
 from functools import cache
-from queue import SimpleQueue
 
 from sharedbreaker.store.process import ForgetsAtFork, call_forget_in_children
 
@@ -32,7 +32,7 @@ class DroppedCalls(ForgetsAtFork):
     def forget(self) -> None:
         """Start as a process that has dropped nothing."""
         self._dropped: deque[Callable[[], None]] = deque()
-        self._bell: SimpleQueue[None] = SimpleQueue()
+        self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._starting = threading.Lock()
         self._giving_back = threading.Lock()
         self._thread: threading.Thread | None = None

@@ -6,7 +6,9 @@ import itertools
 import os
 import secrets
 import socket
+import sys
 from collections.abc import Callable
+from importlib import import_module
 
 from sharedbreaker.store.members import Members
 
@@ -58,6 +60,19 @@ def _start_anew() -> None:
         something.forget()
 
 
+def _begin_child() -> None:
+    _start_anew()
+    # gunicorn's gevent workers patch threads after their fork. A lock from before is one of real threads: all
+    # greenlets are one thread to it, and whoever waits for it stops them all.
+    if "gevent" in sys.modules:
+        import_module("gevent.events").subscribers.append(_hear_of_gevent)
+
+
+def _hear_of_gevent(event: object) -> None:
+    if type(event).__name__ == "GeventDidPatchAllEvent":
+        _start_anew()
+
+
 _register: Callable[..., None] | None = getattr(os, "register_at_fork", None)
 if _register is not None:
-    _register(after_in_child=_start_anew)
+    _register(after_in_child=_begin_child)
