@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from sharedbreaker import CircuitBreaker, CircuitBreakerError
@@ -13,8 +14,16 @@ breakers = [
     CircuitBreaker(name=name, redis=os.environ["APP_REDIS_URL"], redis_timeout=20, max_staleness=STALENESS)
     for name in ("closed", "open")
 ]
+
+
+def iterate() -> Iterator[int]:
+    yield from range(3)
+
+
 for breaker in breakers:
-    breaker.call(int)
+    with suppress(CircuitBreakerError):  # where each worker loads this, the first one has opened it
+        breaker.call(int)
+        next(breaker.call(iterate))
 breakers[1].force_open("before the fork")
 
 
@@ -23,6 +32,8 @@ def app(
 ) -> Iterable[bytes]:
     breaker = breakers[environment["PATH_INFO"] == "/open"]
     try:
+        # A stream that is not read to its end is given back by a thread of the breaker's own.
+        next(breaker.call(iterate))
         breaker.call(int)
         end = "ran"
     except CircuitBreakerError as error:
