@@ -64,7 +64,9 @@ class WaitingRedis:
             await asyncio.sleep(BEAT_SECONDS)
             beats += self.held.is_set()
         self.may_answer.set()
-        return await asked
+        answer = await asked
+        assert beats == BEATS or not self.held.is_set(), "the loop stood still while Redis was waited for"
+        return answer
 
     def _start(self, work: object, *arguments: socket.socket) -> None:
         thread = threading.Thread(target=work, args=arguments, daemon=True)  # type: ignore[arg-type]

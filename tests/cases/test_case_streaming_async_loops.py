@@ -27,6 +27,7 @@ from sharedbreaker.integrations.web import BreakerSite
 from sharedbreaker.integrations.web.asgi import BreakerApp
 
 PATIENCE = 20
+WAIT_SECONDS = 5
 GIVEN = ("URL", "asyncio client", "client")
 
 
@@ -161,7 +162,7 @@ def test_sb056_loop_goes_on_while_redis_is_waited_for(
     """Whatever the breaker is asked, the loop goes on until Redis answers, which waits for its beats."""
 
     async def whole() -> dict[str, Any]:
-        breaker = new_breaker(waiting.url, max_staleness=max_staleness, redis_timeout=PATIENCE)
+        breaker = new_breaker(waiting.url, max_staleness=max_staleness, redis_timeout=WAIT_SECONDS)
         if is_warm:
             await succeed(breaker)
         await waiting.answered(QUESTIONS[question](breaker))
@@ -196,7 +197,7 @@ def test_sb056_loop_of_an_app_goes_on_while_redis_is_waited_for(waiting: Waiting
     """Guarded views, middleware, metrics and health of a FastAPI app leave the loop free meanwhile."""
 
     async def whole() -> None:
-        breaker = new_breaker(waiting.url, redis_timeout=PATIENCE)
+        breaker = new_breaker(waiting.url, redis_timeout=WAIT_SECONDS)
         app = FastAPI()
         app.add_middleware(RejectionMiddleware)
 
@@ -208,7 +209,7 @@ def test_sb056_loop_of_an_app_goes_on_while_redis_is_waited_for(waiting: Waiting
         async def figures() -> dict[str, Any]:
             return await breaker.get_metrics()
 
-        site = BreakerSite([breaker], redis=waiting.url, timeout=PATIENCE)
+        site = BreakerSite([breaker], redis=waiting.url, timeout=WAIT_SECONDS)
         app.mount("/", BreakerApp(site))
         await succeed(breaker)
 
