@@ -122,12 +122,15 @@ def test_sb098_a_redis_that_answers_ping_and_no_script_is_not_called_well(
         assert breaker.redis_available is False
         health = client.get("/api/health").document["circuit_breakers"]["orders"]
         figures = client.get("/api/circuit-breakers/metrics").document["breakers"]["orders"]
+        live = client.get("/api/circuit-breakers/live").document
         page = client.get("/metrics").body.decode()
         doctor = CommandLine(server.url)("doctor", "--json", "--timeout", "2")
         admin.close()
 
     assert health["state"] == "closed"
     assert figures["redis_available"] is False
+    assert not [circuit for circuit in live["circuits"] if circuit["redis_available"]]
+    assert live["circuits"] or live["redis"]["troubles"]
     assert re.search(r"^circuit_breaker_process_degraded\{.* 1\.0$", page, re.MULTILINE)
     assert doctor.exit_code in {3, 4}
     assert any(found["advice"] for found in doctor.json["findings"] if found["verdict"] != "ok")

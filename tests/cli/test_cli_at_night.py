@@ -7,9 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 from cutting_proxy import CuttingProxy
@@ -17,6 +15,7 @@ from redis import Redis
 from verbs import CommandLine, Ran, breaker_at
 from verbs import command as command
 
+from no_redis import answering
 from sharedbreaker import Operator
 from sharedbreaker.demo.redis_server import RedisServer, free_port
 
@@ -48,30 +47,6 @@ def away(ran: Ran) -> str:
     assert PASSWORD not in ran.err
     assert ran.err.rstrip().endswith(WHERE)
     return ran.err
-
-
-@contextmanager
-def answering(words: bytes) -> Iterator[int]:
-    """Something that is no Redis: it answers whatever it gets with these words."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def answer() -> None:
-            while True:
-                try:
-                    client, _ = listener.accept()
-                except OSError:
-                    return
-                with client:
-                    client.recv(1 << 16)
-                    client.sendall(words)
-
-        thread = threading.Thread(target=answer, daemon=True)
-        thread.start()
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
-            thread.join(5)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from circuit_in_redis import CircuitInRedis, new_breaker, succeed
+from circuit_in_redis import CircuitInRedis, be_rejected, fail, new_breaker, succeed
+from no_redis import answering
 from sharedbreaker.demo.redis_server import RedisServer
 
 PASSWORD = "p@ss#w%r/d:?&=ä"
@@ -181,3 +182,19 @@ def test_idle_connection_that_was_cut_costs_nothing(redis_server: RedisServer, r
     succeed(breaker, 2)
 
     assert CircuitInRedis(redis).number("successful_calls") == 3
+
+
+@pytest.mark.parametrize(
+    "words", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-OpenSSH_9.2\r\n", b"-ERR what?\r\n"]
+)
+def test_an_address_of_something_else_costs_no_call(words: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """Where something answers that is no Redis, calls are made and decided here, and the log says so once."""
+    with answering(words) as port:
+        breaker = new_breaker(f"redis://127.0.0.1:{port}/0", redis_retry_interval=60)
+        succeed(breaker, 3)
+        fail(breaker, 3)
+        be_rejected(breaker)
+
+        assert breaker.redis_available is False
+    lines = [record for record in caplog.records if f"127.0.0.1:{port}" in record.getMessage()]
+    assert len(lines) == 1
