@@ -214,4 +214,4 @@ def test_watch_says_once_in_a_pipe_that_redis_is_silent(frozen_url: str) -> None
     ran = CommandLine(frozen_url)("watch", "--count", "3", "--interval", "0.05", "--timeout", "0.1")
 
     assert len(ran.out.splitlines()) == 1
-    assert "Redis is away: TimeoutError: no answer within" in ran.out
+    assert "Redis is away: TimeoutError: " in ran.out
