@@ -215,3 +215,17 @@ def test_watch_says_once_in_a_pipe_that_redis_is_silent(frozen_url: str) -> None
 
     assert len(ran.out.splitlines()) == 1
     assert "Redis is away: TimeoutError: " in ran.out
+
+
+def test_a_server_that_takes_no_writes_is_found() -> None:
+    """Where Redis answers who looks and refuses who writes, that is a failure, and nothing is left behind."""
+    with RedisServer() as server, server.client() as client:
+        client.config_set("min-replicas-to-write", 1)
+        ran = CommandLine(server.url)("doctor", "--json")
+        assert client.dbsize() == 0
+
+    (finding,) = [finding for finding in ran.json["findings"] if finding["check"] == "scripts"]
+
+    assert (ran.exit_code, finding["verdict"]) == (4, "failure")
+    assert "may not write" in finding["what"]
+    assert "NOREPLICAS" in finding["what"]

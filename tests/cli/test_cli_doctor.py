@@ -328,18 +328,3 @@ def test_scratch_keys_are_no_circuits() -> None:
     from sharedbreaker.cli.examination.patient import SCRATCH
 
     assert keys_of(SCRATCH).circuit == "sharedbreaker:{sharedbreaker.doctor}"
-
-
-def test_a_server_that_takes_no_writes_is_found(own_server: RedisServer) -> None:
-    """Where Redis answers who looks and refuses who writes, that is a failure, and nothing is left behind."""
-    command = CommandLine(own_server.url)
-    with own_server.client() as client:
-        client.config_set("min-replicas-to-write", 1)
-
-        (finding,) = found(command, "scripts")
-
-        assert finding["verdict"] == "failure"
-        assert "may not write" in finding["what"]
-        assert "NOREPLICAS" in finding["what"]
-        assert command("doctor").exit_code == 4
-        assert client.dbsize() == 0

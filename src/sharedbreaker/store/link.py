@@ -30,6 +30,7 @@ from sharedbreaker.circuit.errors import SettingsError
 from sharedbreaker.store.bounded_connection import bounded, give_up_at
 from sharedbreaker.store.client_settings import client_for_threads
 from sharedbreaker.store.cluster_link import ClusterLink
+from sharedbreaker.store.environment import url_from_environment
 from sharedbreaker.store.guard import Guard
 from sharedbreaker.store.process import ForgetsAtFork, call_forget_in_children
 from sharedbreaker.store.redis_url import pool_of, refusal_of, url_from_environment
