@@ -19,8 +19,6 @@ from circuit_in_redis import (
 from sharedbreaker import CircuitState
 from sharedbreaker.demo.redis_server import RedisServer
 
-STALENESSES = pytest.mark.parametrize("max_staleness", [0, 0.05], ids=["strict", "stale"])
-
 
 def everything(redis: Redis) -> dict[str, bytes | None]:
     """Every key's content, to the byte."""
@@ -32,11 +30,9 @@ def staleness_of_kind() -> float:
     return 0.05 if breaker_kinds.is_async() else 0
 
 
-@STALENESSES
-def test_sb023_processes_that_only_construct_change_no_byte(
-    redis_server: RedisServer, redis: Redis, max_staleness: float
-) -> None:
+def test_sb023_processes_that_only_construct_change_no_byte(redis_server: RedisServer, redis: Redis) -> None:
     """Processes that construct eleven breakers each, of other settings, write nothing and are rejected."""
+    max_staleness = staleness_of_kind()
     trip(new_breaker(redis, failure_threshold=5), redis)
     before = everything(redis)
 
@@ -59,7 +55,7 @@ def test_sb023_construction_without_a_circuit_makes_none(redis: Redis) -> None:
     assert everything(redis) == {}
 
 
-@pytest.mark.parametrize("timeout", [1, 2 * OPEN_MS / 1000])
+@pytest.mark.parametrize("timeout", [20, 2 * OPEN_MS / 1000])
 def test_sb023_first_call_with_other_settings_leaves_it_open(redis: Redis, timeout: float) -> None:
     """A deploy declares its settings at its first call: the circuit stays open, and never for longer."""
     circuit = trip(new_breaker(redis), redis)
@@ -68,7 +64,7 @@ def test_sb023_first_call_with_other_settings_leaves_it_open(redis: Redis, timeo
     rejection = be_rejected(new_breaker(redis, failure_threshold=9, timeout=timeout))
 
     after = circuit.state_and_counts()
-    left = OPEN_MS / 1000 if timeout > 1 else timeout
+    left = min(timeout, OPEN_MS / 1000)
     assert rejection.retry_after is not None
     assert left / 2 < rejection.retry_after <= left
     assert int(after["open_until"]) == int(before["opened_at"]) + left * 1000
@@ -82,14 +78,13 @@ def test_sb024_processes_that_keep_coming_do_not_extend_the_open_period(
     """Whatever starts and calls meanwhile, the circuit is open until the moment set when it opened."""
     max_staleness = staleness_of_kind()
     circuit = trip(new_breaker(redis), redis)
-    for elapsed in (0, OPEN_MS - 30_000):
-        circuit.elapse(elapsed)
-        before = {name: circuit.field(name) for name in ("opened_at", "open_until", "epoch")}
-        with pods(2, redis_server.url, max_staleness=max_staleness) as crew:
-            answers = [pod.ask("succeed", times=2) for pod in crew]
-        assert [answer["rejected"] for answer in answers] == ["open"] * 2
-        assert all(0 < answer["retry_after"] <= (OPEN_MS - elapsed) / 1000 for answer in answers)
-        assert {name: circuit.field(name) for name in before} == before
+    circuit.elapse(OPEN_MS - 30_000)
+    before = {name: circuit.field(name) for name in ("opened_at", "open_until", "epoch")}
+    with pods(2, redis_server.url, max_staleness=max_staleness) as crew:
+        answers = [pod.ask("succeed", times=2) for pod in crew]
+    assert [answer["rejected"] for answer in answers] == ["open"] * 2
+    assert all(0 < answer["retry_after"] <= 30 for answer in answers)
+    assert {name: circuit.field(name) for name in before} == before
 
     circuit.elapse(30_000)
 

@@ -108,7 +108,7 @@ def test_sb031_restart_without_persistence_is_a_fresh_circuit(max_staleness: flo
     """After Redis restarts empty, calls go on as with a fresh circuit, which trips as any other."""
     with RedisServer() as server:
         breaker = new_breaker(
-            server.url, max_staleness=max_staleness, redis_timeout=0.25, redis_retry_interval=0.02
+            server.url, max_staleness=max_staleness, redis_timeout=5, redis_retry_interval=0.02
         )
         fail(breaker, 3)
         server.kill()
