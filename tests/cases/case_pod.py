@@ -26,10 +26,12 @@ def main(kind: str, url: str, settings: str, seconds: str) -> None:
     set_the_clocks_wrong(float(seconds))
     import breaker_kinds
     from circuit_in_redis import ServiceDownError, new_breaker, service_down, work
-    from sharedbreaker import CircuitBreakerError
+    from sharedbreaker import CircuitBreakerError, FailureRate
 
     breaker_kinds.begin(kind)
     made = json.loads(settings)
+    if "failure_rate" in made:
+        made["failure_rate"] = FailureRate(**made["failure_rate"])
     breaker = new_breaker(url, **made)
     words: dict[str, Callable[[], object]] = {
         "exist": lambda: "here",

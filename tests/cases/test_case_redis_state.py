@@ -11,6 +11,7 @@ from circuit_in_redis import (
     OPEN_MS,
     CircuitInRedis,
     be_rejected,
+    fail,
     new_breaker,
     succeed,
     trip,
@@ -70,6 +71,19 @@ def test_sb023_first_call_with_other_settings_leaves_it_open(redis: Redis, timeo
     assert int(after["open_until"]) == int(before["opened_at"]) + left * 1000
     assert {**after, "open_until": ""} == {**before, "open_until": ""}
     assert circuit.field("failure_threshold") == "9"
+
+
+def test_peer_settings_of_a_new_deploy_take_effect(redis: Redis) -> None:
+    """Who deploys another threshold gets it, for every process, whoever made the circuit first."""
+    old = new_breaker(redis, failure_threshold=2)
+    succeed(old)
+    succeed(new_breaker(redis, failure_threshold=4))
+
+    fail(old, 3)
+    assert old.get_metrics()["failure_threshold"] == 4
+    succeed(old)
+    fail(old, 4)
+    be_rejected(old)
 
 
 def test_sb024_processes_that_keep_coming_do_not_extend_the_open_period(

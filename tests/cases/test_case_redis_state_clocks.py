@@ -51,6 +51,26 @@ def test_sb037_clocks_of_pods_take_no_part(
         assert other.ask("metrics")["state"] == "closed"
 
 
+def test_sb037_window_counts_the_calls_of_pods_whose_clocks_differ(
+    redis_server: RedisServer, redis: Redis
+) -> None:
+    """Two pods whose clocks are two hours apart fill one window of a minute, and its rate opens it."""
+    rule = {"threshold": 0.5, "window": 60, "minimum_calls": 4}
+    url = redis_server.url
+    with (
+        Pod(url, HOUR, failure_threshold=100, failure_rate=rule) as ahead,
+        Pod(url, -HOUR, failure_threshold=100, failure_rate=rule) as behind,
+    ):
+        assert [pod.ask("succeed") for pod in (ahead, behind)] == ["done"] * 2
+        assert ahead.ask("fail") == "failure"
+        assert ahead.ask("metrics")["state"] == "closed"
+        assert behind.ask("fail") == "failure"
+
+        answers = [pod.ask("succeed") for pod in (ahead, behind)]
+    assert [answer["rejected"] for answer in answers] == ["open"] * 2
+    assert all(0 < answer["retry_after"] <= OPEN_MS / 1000 for answer in answers)
+
+
 @STALENESSES
 def test_sb038_server_clock_that_steps_back_costs_one_open_period_at_most(
     redis: Redis, max_staleness: float
