@@ -255,12 +255,12 @@ def test_sb063_errors_count_whoever_asks(place: Place) -> None:
     with silent(place):
         breaker.report(admission, Outcome.SUCCESS)
         assert not breaker.get_metrics()["redis_available"]
-        waited = len(place.proxy._connections)
+        waited = place.proxy.taken
         for _ in range(50):
             succeed(breaker)
             breaker.get_metrics()
             breaker.get_state()
-        assert len(place.proxy._connections) == waited
+        assert place.proxy.taken == waited
     breaker._store.forget()
 
 

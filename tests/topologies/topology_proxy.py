@@ -64,6 +64,8 @@ class Proxy:
         self.target = target
         self.is_silent = False
         """Whether requests are taken and swallowed, and nothing is ever answered."""
+        self.taken = 0
+        """Connections that were taken so far."""
         self.cuts_all = False
         """Whether the server does all it is asked for, and every answer is cut in its middle."""
         self._cuts: list[bytes] = []
@@ -135,6 +137,7 @@ class Proxy:
                 client, _ = listener.accept()
             except OSError:
                 return
+            self.taken += 1
             try:
                 server = socket.create_connection(("127.0.0.1", self.target))
             except OSError:

@@ -39,7 +39,6 @@ from sharedbreaker.store.steps import Command, pack
 RedisLike = Redis | RedisCluster | AsyncRedis | AsyncRedisCluster | str | None
 """Where Redis is: a client of redis-py, for threads or for event loops, or a URL."""
 MOST_CONNECTIONS = 64
-UNCOUNTED = 2**31
 FIRST_PART = 0.9
 LAST_PART = 0.1
 """Parts of the timeout: with more left than the first, a socket's own timeout serves; with less than the
@@ -297,8 +296,7 @@ def _like(pool: ConnectionPool, timeout: float) -> ConnectionPool:
         decode_responses=False,
         encoding="utf-8",
         health_check_interval=0,
-        # It would count connections that are long gone: how many there may be is ours to say.
-        max_connections=UNCOUNTED,
+        max_connections=2**31,  # ours to count: redis-py goes on counting those that are long gone
         **_without_notifications(),
     )
     if isinstance(pool, SentinelConnectionPool):
