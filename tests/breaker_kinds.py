@@ -28,6 +28,7 @@ FILES_FOR_BOTH = (
     "test_case_classification_transport",
     "test_case_redis_outage",
     "test_case_redis_outage_memory",
+    "test_case_redis_outage_sick_pod",
     "test_case_redis_state",
     "test_case_redis_state_clocks",
     "test_case_redis_state_fields",

@@ -28,7 +28,7 @@ def test_every_page_is_in_the_index() -> None:
     """The index leads to each page of docs/, and the README to the index."""
     listed = {INDEX.target(link)[0] for link in INDEX.links()}
 
-    assert {path for path in DOCS.glob("*.md") if path != INDEX.path} == listed
+    assert {path for path in DOCS.rglob("*.md") if path != INDEX.path} == listed
     assert "docs/README.md" in Page(ROOT / "README.md").links()
 
 

@@ -33,7 +33,7 @@ from sharedbreaker.store.cluster_link import ClusterLink
 from sharedbreaker.store.environment import url_from_environment
 from sharedbreaker.store.guard import Guard
 from sharedbreaker.store.process import ForgetsAtFork, call_forget_in_children
-from sharedbreaker.store.redis_url import pool_of, refusal_of, url_from_environment
+from sharedbreaker.store.redis_url import pool_of, refusal_of
 from sharedbreaker.store.steps import Command, pack
 
 RedisLike = Redis | RedisCluster | AsyncRedis | AsyncRedisCluster | str | None

@@ -1,8 +1,7 @@
-"""The address of Redis as a URL: where it is found, and what is refused in one before it leads astray."""
+"""The address of Redis as a URL: what is refused in one before it leads astray."""
 
 from __future__ import annotations
 
-import os
 import re
 from urllib.parse import parse_qs, urlsplit
 
@@ -10,18 +9,7 @@ from redis import ConnectionPool
 
 from sharedbreaker.circuit.errors import SettingsError
 
-URL_VARIABLES = ("SHAREDBREAKER_REDIS_URL", "REDIS_URL")
-DEFAULT_URL = "redis://localhost:6379/0"
 _DATABASE = re.compile(r"/?[0-9]*/?")
-
-
-def url_from_environment() -> tuple[str, str]:
-    """Return the URL of whoever gave none, and what to call the place where it stood."""
-    for variable in URL_VARIABLES:
-        url = os.environ.get(variable, "").strip()
-        if url:
-            return url, variable
-    return DEFAULT_URL, "redis"
 
 
 def pool_of(url: str) -> ConnectionPool:
