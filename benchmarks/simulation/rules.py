@@ -56,9 +56,9 @@ RULES = (
     _rule("5 in a row, ramp-up of 60 s", ramp_up=60),
     _rule("5 in a row, by 4 processes", minimum_reporters=4),
     _rule(
-        "5 in a row, a fifth of the last 50, half slow, by 4",
-        MANY_CALLS,
-        SLOW_CALLS,
+        "5 in a row, a fifth or half slow of a minute, by 4",
+        ONE_MINUTE,
+        SLOW_MINUTE,
         minimum_reporters=4,
     ),
 )

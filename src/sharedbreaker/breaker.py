@@ -63,7 +63,7 @@ class CircuitBreaker(SyncCalls):
             grows from a tenth to all. Default 0: all at once.
         minimum_reporters: how many processes must have seen failures, or slow calls, before the circuit
             opens, 1 to 16. More than the workers of one pod keep a pod with a broken network from cutting
-            off the fleet. Default 1.
+            off the fleet. Not with a rate over ``LastCalls``. Default 1.
         max_in_flight: calls under way at once in the whole fleet at most; the others are rejected. It counts
             leases, so while Redis is away it bounds each process by itself. Default None: no limit.
         mode: ``"observe"`` decides, counts and tells everything and rejects nothing but what is held open

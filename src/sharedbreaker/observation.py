@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from time import monotonic, perf_counter
 from types import GeneratorType
@@ -76,6 +77,19 @@ def tell_redis(step: str, seconds: float, *, answered: bool) -> None:
         _tell(partial(observer, step, seconds, answered=answered))
 
 
+_is_told: ContextVar[bool] = ContextVar("sharedbreaker_is_told", default=False)
+
+
+@contextmanager
+def told_already() -> Iterator[None]:
+    """Tell of no question that begins in the block: whoever asked it has told of it."""
+    token = _is_told.set(True)
+    try:
+        yield
+    finally:
+        _is_told.reset(token)
+
+
 class Question:
     """A question to Redis that is under way."""
 
@@ -86,11 +100,13 @@ class Question:
 def asking(step: str) -> Iterator[Question]:
     """Tell all who observe how long the question in the block took, and whether it was answered."""
     question = Question()
+    is_told = _is_told.get()
     started = perf_counter()
     try:
         yield question
     finally:
-        tell_redis(step, perf_counter() - started, answered=question.was_answered)
+        if not is_told:
+            tell_redis(step, perf_counter() - started, answered=question.was_answered)
 
 
 def tell_call(name: str, outcome: Outcome, seconds: float) -> None:

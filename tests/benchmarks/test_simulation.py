@@ -62,16 +62,16 @@ def test_a_service_that_hangs_opens_when_its_callers_give_up_or_are_slow() -> No
 
     assert simulate(ONE_A_SECOND, HANG, DEFAULT, is_shared=True).seconds_to_open == pytest.approx(64)
     # Ten of the latest twenty have been under way for ten seconds when one more comes.
-    assert simulate(ONE_A_SECOND, HANG, slow, is_shared=True).seconds_to_open == pytest.approx(19)
+    assert simulate(ONE_A_SECOND, HANG, slow, is_shared=True).seconds_to_open == pytest.approx(14)
 
 
 def test_calls_that_hang_are_known_by_their_process() -> None:
     """Where several processes have to see it, each one's calls under way speak for it."""
-    slow = Settings(slow_call_rate_percent=50, slow_call_rate_window_calls=10, slow_call_duration=10)
+    slow = Settings(slow_call_rate_percent=50, slow_call_rate_window=20, slow_call_duration=10)
     agreed = Rule("agreed", replace(slow, minimum_reporters=4))
     of_one_process = [replace(call, process=0) for call in ONE_A_SECOND]
 
-    assert simulate(ONE_A_SECOND, HANG, agreed, is_shared=True).seconds_to_open == pytest.approx(19)
+    assert simulate(ONE_A_SECOND, HANG, agreed, is_shared=True).seconds_to_open == pytest.approx(14)
     assert simulate(of_one_process, HANG, agreed, is_shared=True).seconds_to_open == math.inf
 
 

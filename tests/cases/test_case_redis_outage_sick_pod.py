@@ -27,7 +27,7 @@ def call_in_turns(sick: Pod, healthy: list[Pod], rounds: int) -> None:
 
 
 def test_sb064_successes_of_the_others_keep_it_closed(redis: Redis, redis_server: RedisServer) -> None:
-    """By default failures count in a row, over the fleet: a pod that fails alone does not open the circuit."""
+    """By default failures count in a row over the fleet: a pod that fails alone opens nothing."""
     with pods(1 + HEALTHY, redis_server.url) as (sick, *healthy):
         call_in_turns(sick, healthy, 5)
         fields = CircuitInRedis(redis).fields()

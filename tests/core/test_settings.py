@@ -135,7 +135,7 @@ def test_name_within_the_rule_is_taken(redis: Redis, name: str) -> None:
         (ValueError, "x"),
         (ValueError, BaseException),
         int,
-        object(),
+        pytest.param(object(), id="object"),
         BaseException,
         KeyboardInterrupt,
         ValueError("instance"),
@@ -166,7 +166,7 @@ def test_idle_ttl_shorter_than_a_lease_is_refused(lease: str) -> None:
     assert "5" in message
 
 
-@pytest.mark.parametrize("value", [5, 6379, object(), ["redis://localhost"], b"redis://localhost", True])
+@pytest.mark.parametrize("value", [5, 6379, ["redis://localhost"], b"redis://localhost", True])
 def test_redis_that_is_no_client_and_no_url_is_refused(value: Any) -> None:
     """redis= takes a client, a URL or None."""
     refused("redis", redis=value)

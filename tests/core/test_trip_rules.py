@@ -258,6 +258,10 @@ def call_quietly(breaker: Any, times: int) -> None:
         ({"ramp_up": -1}, "ramp_up"),
         ({"minimum_reporters": 0}, "minimum_reporters"),
         ({"minimum_reporters": 17}, "from 1 to 16"),
+        (
+            {"minimum_reporters": 2, "failure_rate": FailureRate(0.5, LastCalls(30))},
+            "windows of seconds alone",
+        ),
         ({"max_in_flight": -1}, "max_in_flight"),
         ({"max_in_flight": 1.5}, "max_in_flight"),
         ({"mode": "shadow"}, "'enforce' or 'observe'"),

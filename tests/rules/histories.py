@@ -51,6 +51,8 @@ def settings_with_rules(draw: st.DrawFn) -> Settings:
     }
     for name in draw(st.sets(st.sampled_from(sorted(others)))):
         rules[name] = draw(others[name])
+    if any(name.endswith("window_calls") and number for name, number in rules.items()):
+        rules.pop("minimum_reporters", None)
     return dataclasses.replace(draw(PLAIN), **rules)
 
 

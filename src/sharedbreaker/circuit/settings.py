@@ -68,7 +68,10 @@ class Settings:
     ramp_up: float | timedelta | None = None
     """Seconds after closing in which a growing share of calls is let through. None means all at once."""
     minimum_reporters: int = 1
-    """How many processes have to see failures before the circuit opens, 1 to 16."""
+    """How many processes have to see failures before the circuit opens, 1 to 16.
+
+    More than 1 goes with windows of seconds alone.
+    """
     max_in_flight: int | None = None
     """Calls under way at once in the whole fleet at most. None means as many as there are."""
     observe: bool = False
@@ -111,6 +114,12 @@ class Settings:
                 )
         _check_count("timeout_growth_percent", self.timeout_growth_percent, MOST_GROWTH_PERCENT, 100)
         _check_count("minimum_reporters", self.minimum_reporters, MOST_REPORTERS)
+        is_of_calls = self.failure_rate_window_calls or self.slow_call_rate_window_calls
+        if self.minimum_reporters > 1 and is_of_calls:
+            raise SettingsError(
+                "minimum_reporters goes with windows of seconds alone: of the last calls nobody knows how "
+                "old they are, so a process that failed long ago would count for ever"
+            )
         if self.max_in_flight is not None:
             _check_count("max_in_flight", self.max_in_flight, LARGEST_COUNT, 0)
         optional_milliseconds_in("ramp_up", self.ramp_up)

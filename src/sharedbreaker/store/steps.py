@@ -12,6 +12,8 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from redis.connection import Connection
 
+from sharedbreaker import observation
+
 T = TypeVar("T")
 
 
@@ -81,9 +83,13 @@ async def walk_async(steps: Steps[T], link: AsyncRuns, first: Any = NOTHING_YET)
 
 
 def _first_command(steps: Steps[Any], first: Any) -> Command:
-    command = next(steps)
     if first is NOTHING_YET:
-        return command
+        return next(steps)
+    if observation.redis_observers:
+        with observation.told_already():
+            next(steps)
+    else:
+        next(steps)
     return steps.throw(first) if isinstance(first, BaseException) else steps.send(first)
 
 

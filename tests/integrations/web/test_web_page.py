@@ -15,7 +15,7 @@ from web_fixtures import serve as serve
 from web_servers import TOKEN
 
 from guarded_calls import fail, succeed
-from sharedbreaker import CircuitBreaker, FailureRate, LastCalls, Operator
+from sharedbreaker import CircuitBreaker, FailureRate, Operator
 from sharedbreaker.demo.redis_server import RedisServer
 from sharedbreaker.integrations.web import BreakerSite
 
@@ -267,7 +267,7 @@ def test_observed_circuit_says_so_and_can_be_enforced(
 
 def test_lone_reporter_and_rates_are_told_in_words(browser: Browser, address: str, redis: Redis) -> None:
     """The process whose failures stand alone is named; what opened a circuit is told with its figures."""
-    rate = FailureRate(0.5, LastCalls(9), 4)
+    rate = FailureRate(0.5, 3600, 4)
     lonely = CircuitBreaker(None, name="vision", redis=redis, failure_rate=rate, minimum_reporters=2)
     failing = CircuitBreaker(None, name="payments", redis=redis, failure_rate=rate)
     for made in (lonely, failing):
