@@ -28,9 +28,9 @@ ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 VARIANTS = {
-    (): ("google-generativeai", False, "ServiceUnavailable"),
-    ("--sdk", "google-genai"): ("google-genai", False, "ServerError"),
-    ("--async",): ("google-genai", True, "ServerError"),
+    (): ("google-generativeai", False, "ServiceUnavailable 503"),
+    ("--sdk", "google-genai"): ("google-genai", False, "ServerError 503"),
+    ("--async",): ("google-genai", True, "ServerError 503"),
 }
 """Options, and what they make of the demo: its SDK, whether it is on event loops, and what 503 raises."""
 
