@@ -79,6 +79,11 @@ for slot, name in ipairs(names) do
 end
 
 write_rules()
+-- Fields are only ever added: whoever knows fewer of them works with those, and writes no older number.
+local kept_schema = tonumber(redis.call('HGET', circuit_key, 'schema'))
+if not kept_schema or kept_schema < tonumber(schema) then
+  redis.call('HSET', circuit_key, 'schema', schema)
+end
 if verdict == 'created' then
   reclaim()
 elseif #changes > 0 then

@@ -46,7 +46,8 @@ from sharedbreaker.store.usual_case import UsualCase
 
 logger = logging.getLogger("sharedbreaker")
 
-SCHEMA = "1"
+SCHEMA = "2"
+"""Version of the hash's fields. 2 has the rules besides failures in a row."""
 SECONDS_BETWEEN_REGISTRATIONS = 5.0
 
 
