@@ -6,6 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
+# Most tests wait for something, so that more of them run at a time than there are cores. JOBS=0: one after the other.
+JOBS ?= 3
 SECONDS ?= 60
 SEED ?=
 STALENESS ?=
@@ -24,7 +26,7 @@ demo: $(VENV)/.demo ## four workers, one breaker, a service that fails and comes
 	$(BIN)/sharedbreaker demo $(ARGS)
 
 test: $(VENV)/.test ## all tests, on servers that they start themselves; ARGS="tests/core -k probe" for some of them
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 test-oldest: $(VENV)/.oldest ## the rules and the core on the oldest redis-py that is supported
 	# It leaves sockets to the garbage collector, which the newer ones do not.
