@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Generator, Iterator
 
 import pytest
@@ -48,6 +49,15 @@ def breaker_kind(request: pytest.FixtureRequest) -> Iterator[str]:
     breaker_kinds.begin(kind)
     yield kind
     breaker_kinds.end()
+
+
+@pytest.fixture(autouse=True)
+def google_ai_breakers_of_one_test() -> Iterator[None]:
+    """The three breakers are the process' own: what one test has built, no other sees."""
+    yield
+    google_ai = sys.modules.get("sharedbreaker.google_ai")
+    if google_ai is not None:
+        google_ai.initialize_circuit_breakers({"circuit_breaker": {"enabled": False}})
 
 
 @pytest.fixture(scope="session")

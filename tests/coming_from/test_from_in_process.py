@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import re
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from types import SimpleNamespace
@@ -171,13 +172,31 @@ def test_few_probes_at_once(ours: Make) -> None:
     their_open_period_ends(their)
     end_open_period(our)
 
-    def depth_of(breaker: Any, depth: int = 0) -> int:
-        try:
-            return int(breaker.call(depth_of, breaker, depth + 1)) if depth < 9 else depth
-        except (theirs.CircuitBreakerError, CircuitBreakerError):
-            return depth
+    assert (let_in_at_once(their, 9), let_in_at_once(our, 9)) == (9, 2)
 
-    assert (depth_of(their), depth_of(our)) == (9, 2)
+
+def let_in_at_once(breaker: Any, callers: int) -> int:
+    """How many of so many threads are in the guarded function at the same time."""
+    everybody_asked = threading.Barrier(callers + 1, timeout=20)
+    let_in: list[int] = []
+
+    def caller() -> None:
+        def function() -> None:
+            let_in.append(1)
+            everybody_asked.wait()
+
+        try:
+            breaker.call(function)
+        except (theirs.CircuitBreakerError, CircuitBreakerError):
+            everybody_asked.wait()
+
+    threads = [threading.Thread(target=caller) for _ in range(callers)]
+    for thread in threads:
+        thread.start()
+    everybody_asked.wait()
+    for thread in threads:
+        thread.join()
+    return len(let_in)
 
 
 def test_late_results_decide_nothing(ours: Make) -> None:

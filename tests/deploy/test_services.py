@@ -164,7 +164,11 @@ def test_every_target_is_scraped(prometheus: Prometheus) -> None:
 
     until(lambda: set(up().values()) == {"up"}, "target that is up")
     assert set(up()) == {"circuit_breakers", "app"}
-    assert [series["value"][1] for series in prometheus.at("circuit_breaker_redis_up")] == ["1"]
+    told = prometheus.at("circuit_breaker_redis_up")
+    assert {series["metric"]["job"]: series["value"][1] for series in told} == {
+        "circuit_breakers": "1",
+        "app": "1",
+    }
 
 
 def test_every_rule_is_evaluated(prometheus: Prometheus) -> None:

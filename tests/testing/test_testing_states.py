@@ -84,7 +84,7 @@ def test_trip_needs_no_error(make: MakeBreaker) -> None:
 
 def test_trip_asks_when_the_service_wants_to_be_called_again(make: MakeBreaker) -> None:
     """An error that names a time opens for so long."""
-    breaker = make(retry_after_of=lambda _error: 200.0)
+    breaker = make(timeout=100, retry_after_of=lambda _error: 200.0)
     trip(breaker, DOWN)
     retry_after = refusal_of(breaker).retry_after
     assert retry_after is not None

@@ -91,7 +91,9 @@ def running_cluster(binary: Path | None = None) -> Iterator[Cluster]:
             first = -(-number * SLOTS // len(servers))
             last = -(-(number + 1) * SLOTS // len(servers)) - 1
             node.execute_command("CLUSTER ADDSLOTSRANGE", first, last)
+            # Only a node that has met nobody may be told its epoch.
             node.execute_command("CLUSTER SET-CONFIG-EPOCH", number + 1)
+        for node in cluster.nodes:
             for server, bus_port in zip(servers, bus_ports, strict=True):
                 node.execute_command("CLUSTER MEET", "127.0.0.1", server.port, bus_port)
         for node in cluster.nodes:

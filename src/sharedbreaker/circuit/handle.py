@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn, SupportsIndex, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, SupportsIndex
 
-from typing_extensions import Self
-
-H = TypeVar("H", bound="Handle")
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class Handle:
