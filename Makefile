@@ -17,7 +17,7 @@ SDK_TESTS := tests/integrations/google $(wildcard tests/cases/test_case_classifi
 SDKS := google-genai==1.75.0 google-genai google-generativeai==0.8.5 google-generativeai
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-oldest test-sdks docs screenshots faults bench bench-rules simulate lint format clean
+.PHONY: help demo test test-oldest test-sdks docs screenshots faults mutants bench bench-rules simulate lint format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ screenshots: $(VENV)/.test ## take the pictures of docs/web.md; needs Chromium a
 
 faults: $(VENV)/.test ## kill, freeze and cut everything for SECONDS=60, then compare books; SEED=7 repeats a run, STALENESS=0.1
 	$(BIN)/python tests/faults --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(if $(STALENESS),--staleness $(STALENESS))
+
+mutants: $(VENV)/.test ## small faults in the rules, and whether tests notice; ARGS="--sample 100 --seed 7", all 2,000 take hours
+	$(BIN)/python tests/mutation/run_mutants.py $(ARGS)
 
 bench: $(VENV)/.bench ## what a call costs, beside the peers: writes docs/performance.md in ten minutes; ARGS=--quick for two
 	$(BIN)/python -m benchmarks $(ARGS)
