@@ -181,3 +181,44 @@ def test_unreadable_field_is_named_at_the_end_of_the_reply(redis: Redis) -> None
 
     assert reply[0] == "admitted"
     assert "state" in reply[6:]
+
+
+@pytest.mark.parametrize(
+    ("field", "foreign"), [("epoch", "abc"), ("observe", "x"), ("ramp_until", "soon"), ("max_in_flight", "x")]
+)
+def test_foreign_value_is_not_taken_the_short_way(redis: Redis, field: str, foreign: str) -> None:
+    """What no script wrote is named in the answer, also where most calls are answered at once."""
+    declare(redis, max_in_flight=3, observe=0, ramp_up_ms=1000, slow_call_rate_percent=0)
+    admit(redis, "the first one finds when leases end")
+    CircuitInRedis(redis).set(**{field: foreign})
+
+    assert field in admit(redis, "t1")[6:]
+
+
+def test_foreign_epoch_is_not_taken_the_short_way(redis: Redis) -> None:
+    """The epoch of an open circuit is made anew where no script wrote it."""
+    declare(redis)
+    circuit = open_circuit(redis)
+    admit(redis, "the first one finds when leases end")
+    circuit.set(epoch="abc")
+
+    reply = admit(redis, "t1")
+
+    assert reply[6:] == ["epoch"]
+    assert reply[3] == circuit.field("epoch")
+
+
+@pytest.mark.parametrize(
+    ("mode", "answer"),
+    [("disabled", ["admitted", "closed", "disabled"]), ("typo", ["rejected", "open", "automatic"])],
+)
+def test_open_circuit_of_another_mode_is_not_taken_for_held_open(
+    redis: Redis, mode: str, answer: list[str]
+) -> None:
+    """Only a hand that holds it open is answered at once; a mode that contradicts the state is put right."""
+    declare(redis)
+    control(redis, "force_open")
+    admit(redis, "the first one finds when leases end")
+    CircuitInRedis(redis).set(mode=mode)
+
+    assert admit(redis, "t1")[:3] == answer

@@ -172,3 +172,15 @@ def test_scripts_touch_only_the_keys_that_they_are_given(redis: Redis, name: str
 def test_sha_is_the_one_that_redis_computes(redis: Redis, name: str) -> None:
     """The digest that a script is run by is the one under which Redis keeps it."""
     assert redis.script_load(script(name).source) == script(name).sha
+
+
+def test_declaration_forgets_batches_of_the_day_before(redis: Redis) -> None:
+    """The names of batches do not pile up: a process that comes declares, and those of a day ago go."""
+    declare(redis)
+    circuit = CircuitInRedis(redis)
+    now_ms = circuit.now_ms()
+    redis.zadd(f"{circuit.key}:batches", {"old": now_ms - 86_400_001, "young": now_ms - 86_000_000})
+
+    declare(redis)
+
+    assert redis.zrange(f"{circuit.key}:batches", 0, -1) == ["young"]

@@ -135,6 +135,18 @@ def test_calls_that_hang_open_before_they_end(redis_of_rules: Redis) -> None:
     assert both.details_of_last_event() == {"exception": "", "calls": "0", "slow": "0", "overdue": "3"}
 
 
+def test_quick_success_does_not_open_for_calls_that_hang(redis_of_rules: Redis) -> None:
+    """A success never opens a circuit, whatever else is under way; the next call that asks does."""
+    both = TwoCircuits(redis_of_rules, with_rates(None, SlowCallRate(0.1, 1, 1.0, minimum_calls=2)))
+
+    play(both, [ADMIT, ADMIT, ("advance", 50), ADMIT, ("advance", 50)])
+    play(both, [("report", 2, Outcome.SUCCESS, "ann", None, 50)])
+    assert both.circuit.state is CLOSED
+    play(both, [ADMIT])
+
+    assert both.circuit.state is OPEN
+
+
 def test_calls_that_hung_before_the_circuit_closed_are_not_held_against_it(redis_of_rules: Redis) -> None:
     """The calls that opened it still hang when it has closed again."""
     settings = with_rates(None, SlowCallRate(0.1, 1, 1.0, minimum_calls=2), **QUICKLY_BACK)
