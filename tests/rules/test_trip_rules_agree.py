@@ -135,12 +135,13 @@ def test_calls_that_hang_open_before_they_end(redis_of_rules: Redis) -> None:
     assert both.details_of_last_event() == {"exception": "", "calls": "0", "slow": "0", "overdue": "3"}
 
 
-def test_quick_success_does_not_open_for_calls_that_hang(redis_of_rules: Redis) -> None:
-    """A success never opens a circuit, whatever else is under way; the next call that asks does."""
+@pytest.mark.parametrize("outcome", [Outcome.SUCCESS, Outcome.FAILURE])
+def test_quick_end_does_not_open_for_calls_that_hang(redis_of_rules: Redis, outcome: Outcome) -> None:
+    """A call that was not slow meets no rule on slow calls, whatever hangs; the next call that asks does."""
     both = TwoCircuits(redis_of_rules, with_rates(None, SlowCallRate(0.1, 1, 1.0, minimum_calls=2)))
 
     play(both, [ADMIT, ADMIT, ("advance", 50), ADMIT, ("advance", 50)])
-    play(both, [("report", 2, Outcome.SUCCESS, "ann", None, 50)])
+    play(both, [("report", 2, outcome, "ann", None, 50)])
     assert both.circuit.state is CLOSED
     play(both, [ADMIT])
 
