@@ -138,7 +138,7 @@ def test_calls_that_hang_open_before_they_end(redis_of_rules: Redis) -> None:
 @pytest.mark.parametrize("outcome", [Outcome.SUCCESS, Outcome.FAILURE])
 def test_quick_end_does_not_open_for_calls_that_hang(redis_of_rules: Redis, outcome: Outcome) -> None:
     """A call that was not slow meets no rule on slow calls, whatever hangs; the next call that asks does."""
-    both = TwoCircuits(redis_of_rules, with_rates(None, SlowCallRate(0.1, 1, 1.0, minimum_calls=2)))
+    both = TwoCircuits(redis_of_rules, with_rates(None, SlowCallRate(0.1, 0.5, 1.0, minimum_calls=2)))
 
     play(both, [ADMIT, ADMIT, ("advance", 50), ADMIT, ("advance", 50)])
     play(both, [("report", 2, outcome, "ann", None, 50)])
