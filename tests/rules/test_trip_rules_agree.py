@@ -140,8 +140,9 @@ def test_quick_end_does_not_open_for_calls_that_hang(redis_of_rules: Redis, outc
     """A call that was not slow meets no rule on slow calls, whatever hangs; the next call that asks does."""
     both = TwoCircuits(redis_of_rules, with_rates(None, SlowCallRate(0.1, 0.5, 1.0, minimum_calls=2)))
 
-    play(both, [ADMIT, ADMIT, ("advance", 50), ADMIT, ("advance", 50)])
-    play(both, [("report", 2, outcome, "ann", None, 50)])
+    quick_end = ("report", 2, outcome, "ann", None, 50)
+    play(both, [ADMIT, ADMIT, ("advance", 50), ADMIT, ("advance", 50), quick_end])
+    assert both.circuit.windows["slow_call_rate"].sums(both.circuit.settings, both.now_us // 1000) == (1, 0)
     assert both.circuit.state is CLOSED
     play(both, [ADMIT])
 
