@@ -160,7 +160,9 @@ def test_sb061_act_is_in_no_doubt_when_its_answer_is_lost(place: Place) -> None:
 @pytest.mark.parametrize("act", ACTS)
 def test_sb061_command_line_and_site_say_so(place: Place, act: str) -> None:
     """The command line exits with 5 and one line, and the site answers 503, while Redis is away."""
-    succeed(new_breaker(place.url, **QUICK))
+    breaker = new_breaker(place.url, **QUICK)
+    succeed(breaker)
+    wait_for_tallies(breaker, success=1)
     command = CommandLine(place.url)
     site = BreakerSite(whole_fleet=True, redis=place.url, token=TOKEN)
     with refused(place):

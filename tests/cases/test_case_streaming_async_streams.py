@@ -96,13 +96,19 @@ def test_sb079_a_probe_that_breaks_off_has_failed(circuits: GoogleCircuits, stre
     """An error after the first piece opens the circuit again."""
     circuit = circuits.trip_and_wait()
     circuits.servers.behave(Behaviour(fault=Fault.RESET_MID_ANSWER))
+    states: list[str | None] = []
     with streams(circuits) as start:
-        pieces = iter(start())
-        next(pieces)
-        # gRPC reads ahead, and may know by now.
-        assert circuit.field("state") != "closed"
-        assert not isinstance(raised_by(lambda: list(pieces)), CircuitBreakerError)
 
+        def read() -> None:
+            # gRPC reads ahead, and may know of the error before anybody has read a piece.
+            pieces = iter(start())
+            next(pieces)
+            states.append(circuit.field("state"))
+            list(pieces)
+
+        assert not isinstance(raised_by(read), CircuitBreakerError)
+
+    assert "closed" not in states
     assert circuit.field("state") == "open"
     assert circuit.transitions()["half_open_to_open"] == 1
 
@@ -197,7 +203,7 @@ def test_sb081_a_stream_that_nobody_reads_takes_no_place_for_ever(
 
     google-genai's takes nothing until it is read; google-generativeai sends its request where it is made.
     """
-    circuits.pairs = circuits.new_pairs(half_open_max_calls=1, probe_timeout=1)
+    circuits.pairs = circuits.new_pairs(half_open_max_calls=1, probe_timeout=1 if kept else 60)
     circuit = circuits.trip_and_wait()
     with streams(circuits) as start:
         stream = start()
