@@ -62,7 +62,9 @@ def test_sb055_gunicorn_with_gevent(server: RedisServer, tmp_path: Path, *, prel
     calls on a view ended in a RuntimeError of the breaker's, or all greenlets stood still.
     """
     log = tmp_path / "log"
-    options = ("--worker-class", "gevent", "--workers", "2", *(("--preload",) if preload else ()))
+    # By default gunicorn waits for as long as the test does.
+    options = ["--worker-class", "gevent", "--workers", "2", "--graceful-timeout", "5"]
+    options += ["--preload"] if preload else []
     variables = {"APP_REDIS_URL": server.url, "APP_STALENESS": "30", "PYTHONWARNINGS": "ignore"}
     with running_gunicorn("case_preloaded_app:app", log, *options, **variables) as url:
         told = answers_to([f"{url}/closed", f"{url}/open"] * 30)
