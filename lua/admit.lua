@@ -54,7 +54,6 @@ if values[1] == 'open' and values[6] == 'plain' and again == '0'
   end
 end
 
-
 -- The same where other rules are in force, none of which has anything to say about this call.
 if values[1] == 'closed' and values[2] == 'automatic' and values[6] == 'extended' and again == '0'
   and reclaim_at_ms and reclaim_at_ms > now_ms and epoch and #epoch == 16
@@ -90,14 +89,10 @@ if not again then
   return redis.error_reply('ERR admit takes token, who, again')
 end
 
-local circuit = circuit_in(values)
+local circuit = circuit_in(values, values[6])
 local lease_timeout_ms = number_in('lease_timeout_ms', values[5], 1)
-local idle_ttl_ms = number_in('idle_ttl_ms', redis.call('HGET', circuit_key, 'idle_ttl_ms'))
-if circuit then
-  circuit.rules = values[6]
-end
-local rule = circuit and rule_in_force(circuit)
-if not rule or not lease_timeout_ms or not idle_ttl_ms then
+local rule = rule_in_force(circuit)
+if not rule or not lease_timeout_ms then
   return answer({ 'undeclared', '', '', '0', '', '' })
 end
 
@@ -110,7 +105,7 @@ local observes = is_observing(circuit, rule)
 local moved = ''
 
 local function reply(verdict, retry_after_ms)
-  keep_or_expire(circuit, idle_ttl_ms)
+  keep_or_expire(circuit, rule.idle_ttl_ms)
   -- What is only observed is of no epoch.
   local of_epoch = verdict == 'observed' and '0' or whole(circuit.epoch)
   return answer({ verdict, circuit.state, observes and 'observe' or circuit.mode, of_epoch, retry_after_ms, moved })

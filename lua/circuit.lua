@@ -90,13 +90,14 @@ local function next_epoch(epoch)
   return math.max(epoch + 1, now_us)
 end
 
--- The state, mode and epoch in `values` (as HMGET gives them), or nil where there is no circuit.
+-- The state, mode and epoch in `values` (as HMGET gives them), or nil where there is no circuit. `rules` is the field of
+-- that name, for whoever counts calls or changes the state.
 -- A foreign value is replaced at once, so that no typo can wedge a circuit; so is a mode that contradicts the state.
-local function circuit_in(values)
+local function circuit_in(values, rules)
   if not values[1] and not values[2] and not values[3] then
     return nil
   end
-  local circuit = { state = values[1], mode = values[2], epoch = number_in('epoch', values[3]) }
+  local circuit = { state = values[1], mode = values[2], epoch = number_in('epoch', values[3]), rules = rules }
   local disagree = circuit.mode == 'held_open' and circuit.state ~= 'open'
     or circuit.mode == 'disabled' and circuit.state ~= 'closed'
   if STATES[circuit.state] and MODES[circuit.mode] and circuit.epoch and not disagree then
@@ -232,17 +233,21 @@ local function rule_settings()
     { 0, 0, 0, 1, 0, 0, 0, 1, 0, 100, 0, 1, 0, 0, 1 }
 end
 
--- The settings that decide what a result does, or nil where one is missing.
+-- The settings that decide what a result does, or nil where one is missing or there is no circuit.
 local function rule_in_force(circuit)
+  if not circuit then
+    return nil
+  end
   local values = redis.call('HMGET', circuit_key, 'failure_threshold', 'success_threshold', 'open_timeout_ms',
-    'max_timeout_ms')
+    'max_timeout_ms', 'idle_ttl_ms')
   local rule = {
     failure_threshold = number_in('failure_threshold', values[1], 0),
     success_threshold = number_in('success_threshold', values[2], 1),
     open_timeout_ms = number_in('open_timeout_ms', values[3], 1),
     max_timeout_ms = number_in('max_timeout_ms', values[4], 1),
+    idle_ttl_ms = number_in('idle_ttl_ms', values[5]),
   }
-  if not (rule.failure_threshold and rule.success_threshold and rule.open_timeout_ms) then
+  if not (rule.failure_threshold and rule.success_threshold and rule.open_timeout_ms and rule.idle_ttl_ms) then
     return nil
   end
   if circuit.rules ~= 'plain' then

@@ -29,12 +29,11 @@ if not MODE_AFTER[act] or not hold_ms or hold_ms ~= '' and not tonumber(hold_ms)
 end
 
 local values = redis.call('HMGET', circuit_key, 'state', 'mode', 'epoch', 'idle_ttl_ms', 'rules')
-local circuit = circuit_in(values)
+local circuit = circuit_in(values, values[5])
 local idle_ttl_ms = number_in('idle_ttl_ms', values[4])
 if not circuit or not idle_ttl_ms then
   return answer({ 'undeclared', '', '', '0', '' })
 end
-circuit.rules = values[5]
 
 reclaim()
 

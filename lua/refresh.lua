@@ -93,13 +93,9 @@ if not retry_after_ms or not rejections or not (counts.successful_calls and coun
     .. 'released, failed, exception, retry_after_ms, and perhaps slow')
 end
 
-local circuit = circuit_in(values)
-if circuit then
-  circuit.rules = values[5]
-end
-local rule = circuit and rule_in_force(circuit)
-local idle_ttl_ms = number_in('idle_ttl_ms', redis.call('HGET', circuit_key, 'idle_ttl_ms'))
-if not rule or not idle_ttl_ms then
+local circuit = circuit_in(values, values[5])
+local rule = rule_in_force(circuit)
+if not rule then
   return answer({ 'undeclared', '', '', '0', '', '' })
 end
 
@@ -123,7 +119,7 @@ local function reply(verdict, moved)
   elseif circuit.state == 'closed' and circuit.rules ~= 'plain' and must_ask_each(rule) then
     retry_after = '0'
   end
-  keep_or_expire(circuit, idle_ttl_ms)
+  keep_or_expire(circuit, rule.idle_ttl_ms)
   local mode = is_observing(circuit, rule) and 'observe' or circuit.mode
   return answer({ verdict, circuit.state, mode, whole(circuit.epoch), retry_after, moved })
 end

@@ -68,7 +68,6 @@ if retry_after_ms and values[3] == epoch and values[1] == 'closed' and values[2]
   end
 end
 
-
 -- A success that is not slow, where other rules are in force: it is one more call in their windows.
 if outcome == 'success' and retry_after_ms and values[3] == epoch and values[1] == 'closed' and values[2] == 'automatic'
   and values[7] == '' and rules == 'extended' and reclaim_at_ms and reclaim_at_ms > now_ms then
@@ -130,20 +129,16 @@ if not tally_name or not retry_after_ms or retry_after_ms ~= '' and not tonumber
     .. 'exception, retry_after_ms (a number or empty), and perhaps duration_ms')
 end
 
-local circuit = circuit_in(values)
-if circuit then
-  circuit.rules = values[5]
-end
-local rule = circuit and rule_in_force(circuit)
-local idle_ttl_ms = number_in('idle_ttl_ms', redis.call('HGET', circuit_key, 'idle_ttl_ms'))
-if not rule or not idle_ttl_ms then
+local circuit = circuit_in(values, values[5])
+local rule = rule_in_force(circuit)
+if not rule then
   return answer({ 'undeclared', '', '', '0', '' })
 end
 
 reclaim()
 
 local function reply(verdict, moved)
-  keep_or_expire(circuit, idle_ttl_ms)
+  keep_or_expire(circuit, rule.idle_ttl_ms)
   return answer({ verdict, circuit.state, circuit.mode, whole(circuit.epoch), moved })
 end
 

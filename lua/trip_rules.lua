@@ -123,6 +123,17 @@ local function window_began_ms(rule, name)
   return rule[name .. '_window_calls'] > 0 and 0 or now_ms - rule[name .. '_window_ms']
 end
 
+-- The figures of the rule for slow calls where it is met, with so many calls under way for too long, and whether that is
+-- agreed; nil where it is not met.
+local function slow_calls(rule, overdue)
+  local all, slow = sums_of_window(rule, 'slow_call_rate')
+  if not is_met(rule, 'slow_call_rate', all + overdue, slow + overdue) then
+    return nil
+  end
+  local agreed = is_agreed(rule, window_began_ms(rule, 'slow_call_rate'))
+  return { 'calls', whole(all), 'slow', whole(slow), 'overdue', whole(overdue) }, agreed
+end
+
 -- In a closed circuit that the state machine decides on: what the ends of calls say. `counted` is failure_count as it
 -- is. `ended` tells of `successes`, then perhaps one that `failed`, of all of these how many were `slow`, and who says
 -- so. Returns the transition, or ''.
@@ -170,11 +181,9 @@ local function learn(circuit, rule, counted, ended)
     end
   end
   if rule.slow_call_rate_percent > 0 and ended.slow > 0 then
-    local all, slow = sums_of_window(rule, 'slow_call_rate')
-    local overdue = redis.call('ZCOUNT', leases_key, overdue_between(rule))
-    if is_met(rule, 'slow_call_rate', all + overdue, slow + overdue)
-      and is_agreed(rule, window_began_ms(rule, 'slow_call_rate')) then
-      return opened('slow_call_rate', { 'calls', whole(all), 'slow', whole(slow), 'overdue', whole(overdue) })
+    local figures, agreed = slow_calls(rule, redis.call('ZCOUNT', leases_key, overdue_between(rule)))
+    if figures and agreed then
+      return opened('slow_call_rate', figures)
     end
   end
   return ''
@@ -204,16 +213,11 @@ local function open_if_calls_hang(circuit, rule, who)
   if overdue == 0 then
     return ''
   end
-  local all, slow = sums_of_window(rule, 'slow_call_rate')
-  if not is_met(rule, 'slow_call_rate', all + overdue, slow + overdue) then
+  local figures, agreed = slow_calls(rule, overdue)
+  if not figures or not agreed and processes_of_overdue(rule) < rule.minimum_reporters then
     return ''
   end
-  if not is_agreed(rule, window_began_ms(rule, 'slow_call_rate'))
-    and processes_of_overdue(rule) < rule.minimum_reporters then
-    return ''
-  end
-  return open(circuit, rule, 'slow_call_rate', who, '', '',
-    { 'calls', whole(all), 'slow', whole(slow), 'overdue', whole(overdue) })
+  return open(circuit, rule, 'slow_call_rate', who, '', '', figures)
 end
 
 -- How much is left of the ramp, in ms, and what share of calls it lets through; 0 where there is none.

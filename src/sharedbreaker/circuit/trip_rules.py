@@ -40,8 +40,9 @@ class TripRules(CircuitRecord):
 
     def is_slow(self, duration_ms: int | None) -> bool:
         """Return whether a call that took so long is a slow one."""
-        is_asked = duration_ms is not None and self._percent("slow_call_rate") > 0
-        return is_asked and duration_ms is not None and duration_ms >= self.settings["slow_call_duration_ms"]
+        if duration_ms is None or not self._percent("slow_call_rate"):
+            return False
+        return duration_ms >= self.settings["slow_call_duration_ms"]
 
     def _learn_closed(self, now_ms: int, ended: Ended) -> Met | None:
         """Count calls that ended; return the rule that is met by them. A success meets none."""
@@ -57,7 +58,7 @@ class TripRules(CircuitRecord):
             if is_met and self._is_agreed(self._window_began("failure_rate", now_ms)):
                 return Met("failure_rate", {"calls": all_calls, "failed": failed})
         if ended.slow and self._percent("slow_call_rate"):
-            return self._slow_calls(now_ms, ())
+            return self._slow_calls(now_ms, len(self._overdue(now_ms)))
         return None
 
     def _count_closed(self, now_ms: int, ended: Ended) -> None:
@@ -78,16 +79,18 @@ class TripRules(CircuitRecord):
         if not self._percent("slow_call_rate") or self.mode is not CircuitMode.AUTOMATIC:
             return None
         overdue = self._overdue(now_ms)
-        return self._slow_calls(now_ms, overdue) if overdue else None
+        if not overdue:
+            return None
+        # Who waits has reported nothing yet; its calls' tokens say whose they are.
+        processes = {token[:TOKEN_PREFIX_LENGTH] for token in overdue}
+        return self._slow_calls(now_ms, len(overdue), len(processes))
 
-    def _slow_calls(self, now_ms: int, tokens: tuple[str, ...]) -> Met | None:
-        overdue = len(self._overdue(now_ms))
+    def _slow_calls(self, now_ms: int, overdue: int, processes: int = 0) -> Met | None:
         calls, slow = self.windows["slow_call_rate"].sums(self.settings, now_ms)
         if not self._is_met("slow_call_rate", calls + overdue, slow + overdue):
             return None
-        processes = {token[:TOKEN_PREFIX_LENGTH] for token in tokens}
         is_agreed = self._is_agreed(self._window_began("slow_call_rate", now_ms))
-        if not is_agreed and len(processes) < self.settings["minimum_reporters"]:
+        if not is_agreed and processes < self.settings["minimum_reporters"]:
             return None
         return Met("slow_call_rate", {"calls": calls, "slow": slow, "overdue": overdue})
 

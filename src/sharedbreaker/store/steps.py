@@ -85,10 +85,7 @@ async def walk_async(steps: Steps[T], link: AsyncRuns, first: Any = NOTHING_YET)
 def _first_command(steps: Steps[Any], first: Any) -> Command:
     if first is NOTHING_YET:
         return next(steps)
-    if observation.redis_observers:
-        with observation.told_already():
-            next(steps)
-    else:
+    with observation.told_already():
         next(steps)
     return steps.throw(first) if isinstance(first, BaseException) else steps.send(first)
 
