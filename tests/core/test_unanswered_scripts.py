@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 from cutting_proxy import CuttingProxy
@@ -120,3 +121,29 @@ def test_probes_success_closes_once(breaker: CircuitBreaker, proxy: CuttingProxy
 
     assert circuit.field("state") == "closed"
     assert circuit.transitions() == {"closed_to_open": 1, "open_to_half_open": 1, "half_open_to_closed": 1}
+
+
+@pytest.mark.parametrize("silently", [True, False], ids=["no answer", "cut"])
+def test_observed_call_leaves_one_lease_and_none_in_the_end(
+    proxy: CuttingProxy, redis: Redis, *, silently: bool
+) -> None:
+    """An admission that was only observed is withdrawn or asked for again like any other."""
+    fail(new_breaker(redis, mode="observe"), 3)
+    breaker = new_breaker(proxy.url, redis_timeout=0.3, redis_retry_interval=0.001, mode="observe")
+    succeed(breaker)
+    catch_up(breaker)
+    circuit = CircuitInRedis(redis)
+    assert circuit.field("state") == "open"
+    proxy.lose_reply_to("admit", silently=silently)
+    seen: list[int] = []
+
+    breaker.call(partial(look_at, circuit, seen))
+    catch_up(breaker)
+
+    assert proxy.lost == 1
+    assert seen == [1]
+    assert circuit.leases() == {}
+
+
+def look_at(circuit: CircuitInRedis, seen: list[int]) -> None:
+    seen.append(len(circuit.leases()))

@@ -16,7 +16,15 @@ from circuit_in_redis import (
     succeed,
     trip_and_wait,
 )
-from sharedbreaker import CircuitBreaker, CircuitState, FailureRate, LastCalls, Outcome, SlowCallRate
+from sharedbreaker import (
+    CircuitBreaker,
+    CircuitState,
+    FailureRate,
+    LastCalls,
+    Operator,
+    Outcome,
+    SlowCallRate,
+)
 
 HALF_OF_FOUR = FailureRate(0.5, LastCalls(10), minimum_calls=4)
 
@@ -164,3 +172,22 @@ def test_limit_in_flight_holds_for_each_process_without_redis(alone: Redis) -> N
     assert be_rejected(breaker).why == "too_many_in_flight"
     breaker.report(held[0], Outcome.SUCCESS)
     succeed(breaker)
+
+
+@pytest.mark.parametrize("on_redis_error", ["local", "reject"])
+def test_what_an_operator_observes_is_observed_without_redis_too(redis: Redis, on_redis_error: str) -> None:
+    """A process that declared to enforce has learnt otherwise from the last answer it had."""
+    breaker = new_breaker(redis, redis_retry_interval=3600, on_redis_error=on_redis_error)
+    succeed(breaker)
+    Operator("orders", redis=breaker.redis).observe("try it out")
+    succeed(breaker)
+    key = CircuitInRedis(redis).key
+    redis.rename(key, "sharedbreaker:{orders}:events-of-before")
+    redis.set(key, "not a hash")
+
+    fail(breaker, 3)
+    succeed(breaker, 2)
+
+    assert not breaker.get_metrics()["redis_available"]
+    assert breaker.get_metrics()["rejected_calls"] == 0
+    redis.delete(key, "sharedbreaker:{orders}:events-of-before")
