@@ -152,7 +152,9 @@ def test_circuit_outlives_its_own_calls(redis: Redis) -> None:
     admission = breaker.admit()
 
     lease_ends = circuit.leases()[admission.token]
-    assert circuit.now_ms() + time_to_live(circuit) >= lease_ends - 1
+    # What is left is asked for first: time that passes between the two makes nothing look shorter.
+    left_ms = time_to_live(circuit)
+    assert left_ms + circuit.now_ms() >= lease_ends - 1
 
 
 def test_dropping_idle_ttl_takes_the_expiry_away(redis: Redis) -> None:
