@@ -48,6 +48,7 @@ def breaker_kind(request: pytest.FixtureRequest) -> Iterator[str]:
     kind: str = getattr(request, "param", "sync")
     breaker_kinds.begin(kind)
     yield kind
+    _leave_nothing_behind()
     breaker_kinds.end()
 
 
@@ -73,7 +74,6 @@ def redis(redis_server: RedisServer) -> Iterator[Redis]:
     client = redis_server.client(decode_responses=True)
     client.flushall()
     yield client
-    _leave_nothing_behind()
     strangers = [key for key in client.scan_iter() if not SPECIFIED_KEYS.fullmatch(key)]
     client.close()
     assert not strangers, f"keys that the specification does not name: {strangers}"

@@ -215,7 +215,8 @@ def test_sb039_no_connection_is_held_during_a_call(redis: Redis, redis_server: R
     before = len(redis.client_list())
     calls = [HeldCall(breaker) for _ in range(20)]
     assert all(call.is_inside for call in calls)
-    assert len(redis.client_list()) == before
+    # Connections of other tests may end meanwhile.
+    assert len(redis.client_list()) <= before
     for call in calls:
         call.end()
     assert len(redis.client_list()) <= before + 1

@@ -101,7 +101,8 @@ def test_vision_went_through_open_and_half_open(report: Any, variant: tuple[str,
         ("half_open", "closed", "success_threshold"),
     ]
     assert (turns[0]["failure_count"], turns[0]["exception"]) == ("3", VARIANTS[variant][2])
-    assert turns[1]["at"] - turns[0]["at"] >= report["demo"]["open_timeout_seconds"]
+    # The id of an event is of another reading of the clock than the one that its script decided by.
+    assert turns[1]["at"] - turns[0]["at"] >= report["demo"]["open_timeout_seconds"] - 0.01
     assert {name for name, count in vision["transitions"].items() if count} == {
         "closed_to_open", "open_to_half_open", "half_open_to_closed"
     }  # fmt: skip

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 
 import pytest
 from topology_lifecycle import (
+    SCHEDULING,
     SharedCircuit,
     be_ignored,
     be_rejected,
@@ -30,7 +31,6 @@ from sharedbreaker import CircuitState, StoreError
 from sharedbreaker.demo.redis_server import RedisServer
 
 REDIS_TIMEOUT = 0.3
-SCHEDULING = 1.5
 SETTINGS = {"redis_timeout": REDIS_TIMEOUT, "redis_retry_interval": 0.1}
 
 

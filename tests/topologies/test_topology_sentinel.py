@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from redis import Redis
 from topology_lifecycle import (
+    SCHEDULING,
     SharedCircuit,
     check_lifecycle,
     is_shared,
@@ -22,7 +23,6 @@ from topology_traffic import Traffic
 from sharedbreaker import CircuitBreaker
 
 REDIS_TIMEOUT = 0.5
-SCHEDULING = 1.5
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_failover_by_hand_under_traffic(setup: SentinelSetup) -> None:
     old_master.close()
     check_exactness(traffic, breakers)
     check_books(traffic, 20, breakers[0])
-    assert traffic.longest < REDIS_TIMEOUT + SCHEDULING
+    assert traffic.longest < REDIS_TIMEOUT + SCHEDULING + traffic.stood_still
 
 
 def test_master_killed_under_traffic(setup: SentinelSetup) -> None:
@@ -104,7 +104,7 @@ def test_master_killed_under_traffic(setup: SentinelSetup) -> None:
 
     check_exactness(traffic, breakers)
     check_books(traffic, 2 + 20, breakers[0])
-    assert traffic.longest < REDIS_TIMEOUT + SCHEDULING
+    assert traffic.longest < REDIS_TIMEOUT + SCHEDULING + traffic.stood_still
 
 
 def test_no_sentinel_at_all_never_fails_a_call(setup: SentinelSetup) -> None:
@@ -116,4 +116,4 @@ def test_no_sentinel_at_all_never_fails_a_call(setup: SentinelSetup) -> None:
         traffic.wait_for_calls(400)
 
     assert not is_shared(breaker)
-    assert traffic.longest < REDIS_TIMEOUT + SCHEDULING
+    assert traffic.longest < REDIS_TIMEOUT + SCHEDULING + traffic.stood_still

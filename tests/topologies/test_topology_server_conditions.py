@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 import pytest
 from redis import Redis
 from topology_lifecycle import (
+    SCHEDULING,
     SharedCircuit,
     be_ignored,
     be_rejected,
@@ -45,7 +46,6 @@ WORDS: dict[Trouble, str] = {
 TROUBLES = list(WORDS)
 REDIS_TIMEOUT = 0.5
 RETRY_INTERVAL = 0.1
-SCHEDULING = 1.5
 
 
 def named(trouble: object) -> str:

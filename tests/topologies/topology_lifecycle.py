@@ -46,6 +46,8 @@ PREFIX = "sharedbreaker"
 OPEN_SECONDS = 60
 PATIENCE = 20.0
 POLL_SECONDS = 0.01
+SCHEDULING = 4.0
+"""Seconds that a bounded wait may take longer on a machine that does much else; redis-py's own are five."""
 QUICK: dict[str, Any] = {"redis_timeout": 0.25, "redis_retry_interval": 0.1}
 """Settings for tests of outages: short waits. For all others a slow machine must not look like an outage."""
 CALL_TALLIES = ("successful_calls", "failed_calls", "rejected_calls", "ignored_calls")

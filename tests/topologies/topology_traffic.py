@@ -13,6 +13,7 @@ from topology_lifecycle import ServiceDownError, wait_until
 from sharedbreaker import CircuitBreaker, CircuitBreakerError
 
 PAUSE_SECONDS = 0.002
+TICK_SECONDS = 0.02
 
 
 class Traffic:
@@ -32,12 +33,10 @@ class Traffic:
         self.broken: list[BaseException] = []
         """What came out of a call and is neither the service's nor an honest rejection."""
         self.calls = 0
-        self.slow_from = float("inf")
-        """Seconds from which on a call is noted as slow."""
-        self.slow: list[tuple[float, float]] = []
-        """The moment at which each slow call began, and how long it took."""
         self.longest = 0.0
         """The longest time that a call took; the service itself takes none."""
+        self.stood_still = 0.0
+        """Seconds for which the machine let a thread of this process wait that wanted to go on, altogether."""
         self._books: dict[str, Counter[str]] = {breaker.name: Counter() for breaker in breakers}
         self._breakers = list(breakers)
         self._pause = pause
@@ -46,6 +45,7 @@ class Traffic:
         self._threads = [
             threading.Thread(target=self._run, args=(number,), daemon=True) for number in range(threads)
         ]
+        self._threads.append(threading.Thread(target=self._watch_the_machine, daemon=True))
 
     def __enter__(self) -> Traffic:
         for thread in self._threads:
@@ -86,6 +86,13 @@ class Traffic:
             number += 1
             self._ends.wait(self._pause)
 
+    def _watch_the_machine(self) -> None:
+        last = time.monotonic()
+        while not self._ends.wait(TICK_SECONDS):
+            now = time.monotonic()
+            self.stood_still += max(0.0, now - last - 2 * TICK_SECONDS)
+            last = now
+
     def _call(self, breaker: CircuitBreaker) -> None:
         outcome = "broken"
         began = time.monotonic()
@@ -102,5 +109,3 @@ class Traffic:
             self.calls += 1
             self._books[breaker.name][outcome] += 1
             self.longest = max(self.longest, took)
-            if took >= self.slow_from:
-                self.slow.append((began, took))

@@ -5,9 +5,11 @@ It keeps nothing on disk and listens on 127.0.0.1 only.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import importlib.util
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -27,6 +29,9 @@ SERVER_VARIABLE = "SHAREDBREAKER_REDIS_SERVER"
 SERVER_NAMES = ("redis-server", "valkey-server")
 START_SECONDS = 10.0
 POLL_SECONDS = 0.01
+FIRST_PORT = 20_000
+PORTS = 12_000
+"""Below the ports that systems give to outgoing connections, which might take one before its server does."""
 PR_SET_PDEATHSIG = 1
 
 
@@ -59,12 +64,13 @@ def find_redis_server() -> tuple[Path, str]:
 
 
 def free_port() -> int:
-    """Return a TCP port on 127.0.0.1 that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a TCP port on 127.0.0.1 that was free a moment ago, and that no connection gets by itself."""
+    while True:
+        port = FIRST_PORT + secrets.randbelow(PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class RedisServer:
@@ -141,7 +147,7 @@ class RedisServer:
         client = self.client()
         deadline = time.monotonic() + START_SECONDS
         try:
-            while not _answers(client):
+            while not _answers(client, self._process.pid):
                 if self._process.poll() is not None or time.monotonic() > deadline:
                     tail = log.read_text(errors="replace")[-2000:]
                     self.close()
@@ -195,9 +201,10 @@ class RedisServer:
             process.wait()
 
 
-def _answers(client: Redis) -> bool:
+def _answers(client: Redis, pid: int) -> bool:
     try:
-        return bool(client.ping())
+        # Another server may have the port, and this one be about to end because of that.
+        return bool(client.ping()) and int(client.info("server")["process_id"]) == pid
     except AuthenticationError:
         return True
     except RedisError:
