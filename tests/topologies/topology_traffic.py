@@ -36,7 +36,7 @@ class Traffic:
         self.longest = 0.0
         """The longest time that a call took; the service itself takes none."""
         self.stood_still = 0.0
-        """Seconds for which the machine let a thread of this process wait that wanted to go on, altogether."""
+        """Seconds altogether for which the machine let a thread wait that wanted to go on."""
         self._books: dict[str, Counter[str]] = {breaker.name: Counter() for breaker in breakers}
         self._breakers = list(breakers)
         self._pause = pause
