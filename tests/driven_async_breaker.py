@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import os
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import timedelta
+from os import getpid
 from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, TypeVar
@@ -34,7 +34,7 @@ class LoopThread:
     """One event loop, running in a thread until it is closed."""
 
     def __init__(self) -> None:
-        self.pid = os.getpid()
+        self.pid = getpid()
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="driven-loop", daemon=True)
         self._thread.start()
@@ -58,7 +58,7 @@ class _Current:
 
 def _loop() -> asyncio.AbstractEventLoop:
     with _Current.lock:
-        if _Current.loop_thread is None or _Current.loop_thread.pid != os.getpid():
+        if _Current.loop_thread is None or _Current.loop_thread.pid != getpid():
             _Current.loop_thread = LoopThread()
         return _Current.loop_thread.loop
 
@@ -67,7 +67,7 @@ def close_loop() -> None:
     """End the loop, if there is one; the next call begins another."""
     with _Current.lock:
         loop_thread, _Current.loop_thread = _Current.loop_thread, None
-    if loop_thread is not None and loop_thread.pid == os.getpid():
+    if loop_thread is not None and loop_thread.pid == getpid():
         loop_thread.close()
 
 

@@ -124,7 +124,8 @@ def test_one_call_waits_in_each_interval(
     assert len(caplog.records) <= 2 * len(breakers)
     for told in changes.values():
         wait_until_told(told)
-    assert list(changes.values()) == [[False, True]] * len(breakers)
+    # A machine that stands still for redis_timeout afterwards makes an outage of its own.
+    assert [told[:2] for told in changes.values()] == [[False, True]] * len(breakers)
     for breaker in breakers:
         counts = traffic.counts(breaker.name)
         wait_for_tallies(breaker, **{**counts, "success": counts["success"] + 1})

@@ -113,7 +113,7 @@ def _answers(admin: Redis) -> bool:
     return False
 
 
-def _answers_or_loads(admin: Redis) -> bool:
+def _answers_or_loads(admin: Redis, pid: int) -> bool:
     try:
         return bool(admin.ping())
     except RedisError as error:
