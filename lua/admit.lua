@@ -45,11 +45,11 @@ if values[1] == 'open' and values[6] == 'plain' and again == '0'
   if values[2] == 'automatic' then
     if opened_at_ms and open_until_ms and open_timeout_ms and opening[4] == '' and opened_at_ms <= now_ms
       and now_ms < open_until_ms and open_until_ms <= opened_at_ms + open_timeout_ms and open_until_ms % 1 == 0
-      and type(redis.pcall('HINCRBY', circuit_key, 'rejected_calls', 1)) == 'number' then
+      and type(redis.pcall('HINCRBY', circuit_key, 'rejected_calls', '1')) == 'number' then
       return epoch .. string.format(' %.0f', open_until_ms - now_ms)
     end
   elseif values[2] == 'held_open' and (opening[2] == '' or open_until_ms and open_until_ms > now_ms
-    and open_until_ms < 2 ^ 53) and type(redis.pcall('HINCRBY', circuit_key, 'rejected_calls', 1)) == 'number' then
+    and open_until_ms < 2 ^ 53) and type(redis.pcall('HINCRBY', circuit_key, 'rejected_calls', '1')) == 'number' then
     return epoch .. ' ' .. (open_until_ms and string.format('%.0f', open_until_ms - now_ms) or '') .. ' held_open'
   end
 end
@@ -117,7 +117,7 @@ local function turn_away(verdict, retry_after_ms)
     redis.call('ZADD', leases_key, whole(now_ms + lease_timeout_ms), 'observed:' .. token)
     return reply('observed', '')
   end
-  tally('rejected_calls', 1)
+  tally('rejected_calls', '1')
   return reply(verdict, retry_after_ms)
 end
 

@@ -46,7 +46,7 @@ if retry_after_ms and values[3] == epoch and values[1] == 'closed' and values[2]
   and values[7] == '' and rules == 'plain' and reclaim_at_ms and reclaim_at_ms > now_ms then
   if outcome == 'success' and values[6] == '0' then
     ended = redis.call('ZREM', leases_key, token) == 1
-    if ended and type(redis.pcall('HINCRBY', circuit_key, 'successful_calls', 1)) == 'number' then
+    if ended and type(redis.pcall('HINCRBY', circuit_key, 'successful_calls', '1')) == 'number' then
       return 'counted'
     end
   elseif outcome == 'failure' then
@@ -106,7 +106,7 @@ if outcome == 'success' and retry_after_ms and values[3] == epoch and values[1] 
   end
   if is_quick then
     ended = redis.call('ZREM', leases_key, token) == 1
-    if ended and type(redis.pcall('HINCRBY', circuit_key, 'successful_calls', 1)) == 'number' then
+    if ended and type(redis.pcall('HINCRBY', circuit_key, 'successful_calls', '1')) == 'number' then
       if values[6] ~= '0' then
         changes[#changes + 1] = 'failure_count'
         changes[#changes + 1] = '0'

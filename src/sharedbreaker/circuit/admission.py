@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from sharedbreaker.circuit.errors import CircuitBreakerError
@@ -44,8 +43,7 @@ class Admission(NamedTuple):
         return self.token.startswith(PROBE_PREFIX)
 
 
-@dataclass(frozen=True)
-class AdmissionReading:
+class AdmissionReading(NamedTuple):
     """The answer to the question: an admission, a refusal, or neither when settings were missing."""
 
     admission: Admission | None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from sharedbreaker.circuit.outcome import Outcome
 from sharedbreaker.circuit.snapshot import Snapshot
@@ -35,8 +35,7 @@ RULES_OFF = {
 CALL_TALLIES = (*TALLY_OF_OUTCOME.values(), "rejected_calls")
 
 
-@dataclass(frozen=True)
-class Event:
+class Event(NamedTuple):
     """One line of a circuit's history. A transition where ``before`` and ``after`` differ."""
 
     before: CircuitState

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 from sharedbreaker.circuit.errors import SettingsError
 from sharedbreaker.circuit.reading import UNDECLARED, texts
@@ -27,8 +26,7 @@ class Act(str, Enum):
     __str__ = str.__str__
 
 
-@dataclass(frozen=True)
-class ControlReading:
+class ControlReading(NamedTuple):
     """What became of a manual act."""
 
     verdict: str

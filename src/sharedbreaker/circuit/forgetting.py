@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sharedbreaker.circuit.reading import UNDECLARED, texts
 
 
-@dataclass(frozen=True)
-class ForgetReading:
+class ForgetReading(NamedTuple):
     """What became of forgetting a circuit."""
 
     verdict: str

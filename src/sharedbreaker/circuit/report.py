@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sharedbreaker.circuit.admission import Admission
 from sharedbreaker.circuit.outcome import Outcome
@@ -17,8 +16,7 @@ ERROR_STATUSES = range(400, 600)
 USUAL = (b"counted", "counted")
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(NamedTuple):
     """The end of one call. Sending it twice is safe: the one that ends the lease counts."""
 
     admission: Admission
@@ -31,8 +29,7 @@ class Report:
     """How long the call took, by its caller's monotonic clock, where somebody asks for that."""
 
 
-@dataclass(frozen=True)
-class ReportReading:
+class ReportReading(NamedTuple):
     """What became of a report."""
 
     verdict: str

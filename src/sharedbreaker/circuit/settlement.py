@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sharedbreaker.circuit.outcome import Outcome
 from sharedbreaker.circuit.reading import UNDECLARED, texts
 
 
-@dataclass(frozen=True)
-class Settlement:
+class Settlement(NamedTuple):
     """Tallies that are added once however often they are sent, under a name of their own."""
 
     batch: str
@@ -22,8 +20,7 @@ class Settlement:
     """Admissions that were asked for and never answered. What they left in Redis is withdrawn."""
 
 
-@dataclass(frozen=True)
-class SettlementReading:
+class SettlementReading(NamedTuple):
     """What became of a settlement."""
 
     verdict: str

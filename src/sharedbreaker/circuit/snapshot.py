@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from sharedbreaker.circuit.settings import Settings
@@ -31,7 +32,7 @@ class Snapshot:
     unwritten_calls: int = 0
     """Calls of this process that Redis has not been told of yet."""
 
-    @property
+    @cached_property
     def state(self) -> CircuitState:
         """The state; closed where the field is missing or unreadable, as the scripts take it."""
         try:
@@ -39,7 +40,7 @@ class Snapshot:
         except ValueError:
             return CircuitState.CLOSED
 
-    @property
+    @cached_property
     def mode(self) -> CircuitMode:
         """Who decides; automatic where the field is missing or unreadable, as the scripts take it."""
         try:
@@ -114,6 +115,7 @@ class Snapshot:
         Rates are percentages of all calls, with None while there are none. Moments are Unix seconds
         by Redis' clock, or None for what has not happened.
         """
+        count = self.count
         total = self.total_calls
         started_at = self.seconds("started_at")
         state = self.state
@@ -123,26 +125,26 @@ class Snapshot:
             "mode": self.mode.value,
             "uptime_seconds": max(0.0, round(self.now_ms / 1000 - started_at, 3)) if started_at else 0.0,
             "total_calls": total,
-            "successful_calls": self.count("successful_calls"),
-            "failed_calls": self.count("failed_calls"),
-            "rejected_calls": self.count("rejected_calls"),
-            "ignored_calls": self.count("ignored_calls"),
-            "released_calls": self.count("released_calls"),
-            "lost_calls": self.count("lost_calls"),
-            "late_results": self.count("late_results"),
+            "successful_calls": count("successful_calls"),
+            "failed_calls": count("failed_calls"),
+            "rejected_calls": count("rejected_calls"),
+            "ignored_calls": count("ignored_calls"),
+            "released_calls": count("released_calls"),
+            "lost_calls": count("lost_calls"),
+            "late_results": count("late_results"),
             "calls_in_flight": self.calls_in_flight,
             "probes_in_flight": self.probes_in_flight,
             "success_rate_percent": self.percent_of("successful_calls", total),
             "failure_rate_percent": self.percent_of("failed_calls", total),
             "rejection_rate_percent": self.percent_of("rejected_calls", total),
-            "current_failure_count": self.count("failure_count"),
-            "current_success_count": self.count("success_count"),
-            "failure_threshold": self.count("failure_threshold"),
-            "success_threshold": self.count("success_threshold"),
+            "current_failure_count": count("failure_count"),
+            "current_success_count": count("success_count"),
+            "failure_threshold": count("failure_threshold"),
+            "success_threshold": count("success_threshold"),
             "window_failure_rate_percent": self.window_percent("failure_rate"),
             "window_slow_call_rate_percent": self.window_percent("slow_call_rate"),
             "failure_reporters": self.failure_reporters,
-            "observed_rejections": self.count("observed_rejections"),
+            "observed_rejections": count("observed_rejections"),
             "tuned_settings": {
                 tuned.field: {"in_force": tuned.in_force, "declared": tuned.declared} for tuned in self.tuned
             },
@@ -168,6 +170,14 @@ def read_snapshot(reply: Sequence[Any], name: str, settings: Settings) -> Snapsh
     if not isinstance(reply, (list, tuple)) or len(reply) != SNAPSHOT_PARTS:
         raise ValueError(f"snapshot answered {reply!r}")
     now_ms, calls_in_flight, probes_in_flight, flat = reply
-    flat = [value.decode("utf-8", "replace") if type(value) is bytes else str(value) for value in flat]
-    fields = {**settings.fields(), **dict(zip(flat[::2], flat[1::2], strict=True))}
+    texts = _texts(flat)
+    fields = settings.fields()
+    fields.update(zip(texts[::2], texts[1::2], strict=True))
     return Snapshot(name, int(now_ms), int(calls_in_flight), int(probes_in_flight), fields)
+
+
+def _texts(flat: Sequence[Any]) -> list[str]:
+    try:
+        return list(map(bytes.decode, flat))
+    except (TypeError, UnicodeDecodeError):
+        return [value.decode("utf-8", "replace") if type(value) is bytes else str(value) for value in flat]

@@ -6,8 +6,8 @@ Rule 1: whatever moves a circuit goes through this table. In Redis that is ``tra
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 
 class CircuitState(str, Enum):
@@ -35,8 +35,7 @@ class CircuitMode(str, Enum):
     __str__ = str.__str__
 
 
-@dataclass(frozen=True)
-class Transition:
+class Transition(NamedTuple):
     """One change of state."""
 
     before: CircuitState

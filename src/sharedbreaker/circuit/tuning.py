@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sharedbreaker.circuit.errors import SettingsError
 from sharedbreaker.circuit.reading import UNDECLARED, texts
@@ -39,8 +38,7 @@ DECLARED = "declared:"
 _TIMES = frozenset(argument for argument, field in FIELD_OF.items() if field != argument)
 
 
-@dataclass(frozen=True)
-class Tuned:
+class Tuned(NamedTuple):
     """One setting that is tuned, as fields of the hash have it: whole numbers, times in milliseconds."""
 
     field: str
@@ -49,8 +47,7 @@ class Tuned:
     """What the processes declare, in force again once it is cleared."""
 
 
-@dataclass(frozen=True)
-class TuneReading:
+class TuneReading(NamedTuple):
     """What became of a tuning."""
 
     verdict: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from time import monotonic
 from typing import Literal
 
@@ -139,7 +138,7 @@ class Alone:
             self._books.count_rejected()
             return reading
         admission = reading.admission._replace(is_local=True)
-        return dataclasses.replace(reading, admission=admission)
+        return reading._replace(admission=admission)
 
     def report(self, report: Report) -> str:
         """Take note of the end of such a call; return the transition, or an empty text."""

@@ -41,6 +41,20 @@ class _Held:
         self.made_at = monotonic()
         self.is_too_late = False
 
+    async def ask(self, packed: bytes) -> Any:
+        """Send one command and return its reply."""
+        connection = self.connection
+        # The connection would look after timeouts and word errors: here that is done for all that is asked.
+        # Nothing else waits to be sent on it, so nothing needs to drain.
+        connection._writer.write(packed)  # noqa: SLF001
+        try:
+            reply = await connection._parser.read_response()  # noqa: SLF001
+        except OSError as error:
+            raise RedisConnectionError(str(error)) from error
+        if isinstance(reply, ResponseError):
+            raise reply
+        return reply
+
     def give_up(self) -> None:
         """End the question that waits on it."""
         self.is_too_late = True
@@ -114,8 +128,7 @@ class AsyncLink(ForgetsAtFork):
             held = await self._connected(lane, left)
             timer = loop.call_later(left, held.give_up)
             try:
-                await held.connection.send_packed_command((packed or pack(words),), check_health=False)
-                reply = await held.connection.read_response()
+                reply = await held.ask(packed or pack(words))
             except (ReadOnlyError, RedisConnectionError) as error:
                 held.drop()
                 go_on_closing(error, handled)

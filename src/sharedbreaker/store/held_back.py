@@ -100,8 +100,15 @@ class HeldBack:
         """Take note that a batch has arrived. One that was sent twice may arrive again at any time."""
         self._under_way.pop(batch.name, None)
         self._unconfirmed.pop(batch.name, None)
-        sendings = self._sendings.pop(batch.name, 0)
-        if sendings == 1:
+        if self._sendings.pop(batch.name, 0) == 1:
+            self._told = batch.name
+
+    def confirm_first(self, batch: Batch) -> None:
+        """Take note that a batch has arrived whose one sending nobody took note of."""
+        self._under_way.pop(batch.name, None)
+        self._unconfirmed.pop(batch.name, None)
+        # Somebody else may have been called upon to send it again.
+        if not self._sendings.pop(batch.name, 0):
             self._told = batch.name
 
     def failed(self, batch: Batch) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from sharedbreaker.circuit.name import check_name
 
@@ -12,8 +12,7 @@ REGISTRY = ":breakers"
 PREFIX_VARIABLE = "SHAREDBREAKER_PREFIX"
 
 
-@dataclass(frozen=True)
-class Keys:
+class Keys(NamedTuple):
     """The keys of one circuit. The braces keep all of them in one slot of a Redis Cluster."""
 
     circuit: str

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from redis import ConnectionPool
 from redis.exceptions import ResponseError
@@ -17,8 +17,7 @@ from sharedbreaker.store.process import ForgetsAtFork, call_forget_in_children
 from sharedbreaker.store.steps import pack
 
 
-@dataclass(frozen=True)
-class Question:
+class Question(NamedTuple):
     """One command that only reads, and the key by which a Redis Cluster finds who answers it."""
 
     key: str
@@ -65,13 +64,19 @@ class RoundTrip(ForgetsAtFork):
             give_up_at.set(deadline)
             connection.connect()
             _limit(connection, deadline)
-            packed = b"".join([pack(question.words) for question in questions])
+            packed = b"".join(map(_packed, questions))
             connection.send_packed_command([packed], check_health=False)
             return [_answer(connection, deadline) for _ in questions]
         except BaseException:
             # Whatever is still under way on it belongs to nobody's next question.
             connection.disconnect()
             raise
+
+
+@lru_cache(maxsize=128)
+def _packed(question: Question) -> bytes:
+    # Whoever looks asks the same again and again.
+    return pack(question.words)
 
 
 def _answer(connection: Any, deadline: float) -> Any:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 FIRST = "keys_and_clock"
 SHARED = ("circuit", "trip_rules", "settings")
 SCRIPTS = ("admit", "report", "control", "declare", "snapshot", "settle", "refresh", "tune", "forget")
 
 
-@dataclass(frozen=True)
-class Script:
+class Script(NamedTuple):
     """One script as Redis gets it."""
 
     name: str

@@ -39,7 +39,7 @@ class SwitchOverStore(ViewingStore):
         """Have a call's time run from now, where somebody asks for that."""
         if self._slow_ms is None or reading.admission is None:
             return reading
-        return dataclasses.replace(reading, admission=reading.admission._replace(began=monotonic()))
+        return reading._replace(admission=reading.admission._replace(began=monotonic()))
 
     def _admit(self, token: str) -> Steps[AdmissionReading]:
         reading = self._admit_on_view(token)
@@ -185,6 +185,8 @@ class SwitchOverStore(ViewingStore):
         if self._may_owe:
             self._settle_soon()
         is_alone, unwritten = self._whereabouts()
+        if not is_alone and not unwritten:
+            return snapshot
         return dataclasses.replace(snapshot, redis_available=not is_alone, unwritten_calls=unwritten)
 
     def snapshot_alone(self) -> Snapshot:

@@ -17,6 +17,8 @@ from sharedbreaker.store.scripts import script
 from sharedbreaker.store.steps import head_of, pack, packed_words
 
 MOST_ENDS = 64
+ONE_FAILURE = {Outcome.FAILURE: 1}
+"""What most batches that cannot wait consist of."""
 
 
 class UsualCase:
@@ -33,6 +35,8 @@ class UsualCase:
         self._refresh = head_of(self._refresh_words, 11)
         self._who = who
         self._ends: dict[tuple[Outcome, str], bytes] = {}
+        self._failures: dict[str, bytes] = {}
+        self._packed_who = packed_words((who,))
 
     def admission(self, token: str) -> bytes:
         """Return the question whether the call named ``token`` may run."""
@@ -42,10 +46,7 @@ class UsualCase:
         """Return the message that an admitted call has ended."""
         end = self._ends.get((outcome, exception))
         if end is None:
-            name = exception.encode()
-            # An exception may be named in any alphabet.
-            end = packed_words((Outcome(outcome).value, self._who)).encode()
-            end += b"$%d\r\n%b\r\n$0\r\n\r\n" % (len(name), name)
+            end = packed_words((Outcome(outcome).value, self._who)).encode() + _without_wish(exception)
             if len(self._ends) < MOST_ENDS:
                 self._ends[outcome, exception] = end
         token, epoch = admission.token, admission.epoch
@@ -54,13 +55,37 @@ class UsualCase:
 
     def refresh(self, batch: Batch, told: str) -> bytes:
         """Return a batch as it is told, with the question where the circuit stands."""
+        if (
+            batch.outcomes == ONE_FAILURE
+            and not batch.rejected
+            and batch.retry_after_ms is None
+            and not batch.slow
+        ):
+            return self._refresh_by_failure(batch, told)
         arguments = refresh_arguments(batch, told, self._who)
         text = self._refresh + packed_words(arguments)
         # An exception may be named in any alphabet.
         return text.encode() if text.isascii() else pack((*self._refresh_words, *arguments))
+
+    def _refresh_by_failure(self, batch: Batch, told: str) -> bytes:
+        end = self._failures.get(batch.exception)
+        if end is None:
+            end = packed_words(("0", "0", "0", "0", "1")).encode() + _without_wish(batch.exception)
+            if len(self._failures) < MOST_ENDS:
+                self._failures[batch.exception] = end
+        name, epoch = batch.name, batch.epoch
+        begin = f"{self._refresh}${len(name)}\r\n{name}\r\n${len(told)}\r\n{told}\r\n"
+        return f"{begin}{self._packed_who}${len(epoch)}\r\n{epoch}\r\n".encode() + end
 
     def read_admission(self, reply: Any, token: str) -> Admission | CircuitBreakerError | None:
         """Return the admission or the refusal that ``reply`` says in short; None where it says more."""
         if type(reply) is not bytes:
             return None
         return read_usual_admission(reply.decode(), self._name, token)
+
+
+def _without_wish(exception: str) -> bytes:
+    """Return the name of an exception with which the service asked for no wait, as it goes over the wire."""
+    # It may be named in any alphabet.
+    name = exception.encode()
+    return b"$%d\r\n%b\r\n$0\r\n\r\n" % (len(name), name)

@@ -35,8 +35,10 @@ class Tally:
 
     def take(self, most: float = math.inf) -> int:
         """Return how much was added and not taken, up to ``most``, and take that."""
-        number = int(min(next(self._numbers) - self._looks - self._taken, most))
+        number = next(self._numbers) - self._looks - self._taken
         self._looks += 1
+        if number > most:
+            number = int(most)
         self._taken += number
         return number
 

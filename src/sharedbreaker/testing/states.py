@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import timedelta
 from typing import TypeVar
 
@@ -100,7 +99,7 @@ def trip(breaker: BaseBreaker, error: Exception | None = None) -> None:
     for _ in range(most):
         admission = walk(store.admit(this_process().new_token()), link).granted()
         report = report_of(admission, outcome, error, retry_after)
-        if walk(store.report(replace(report, duration_ms=slow_ms)), link):
+        if walk(store.report(report._replace(duration_ms=slow_ms)), link):
             return
     raise ValueError(
         f"circuit {breaker.name!r}: {most} failures of one process did not open it; held_open() holds it open"
