@@ -10,6 +10,7 @@ OURS = "ours"
 
 FLOOR = "floor"
 FLOOR_UNIX = "floor-unix"
+FLOOR_UNPARSED = "floor-unparsed"
 BARE = "bare"
 BARE_ASYNC = "bare-async"
 STRICT = "strict"
@@ -81,6 +82,7 @@ VIEW_WITH_PUSH = "acts on a view that is mended when something changes, else up 
 
 _OUR_ENTRIES = (
     Entry(FLOOR, "floor: one EVALSHA, bare socket", "floor:Floor", keeps="nothing", in_fleet=True),
+    Entry(FLOOR_UNPARSED, "floor: the same, its reply not parsed", "floor:UnparsedFloor", keeps="nothing"),
     Entry(FLOOR_UNIX, "floor: the same over a unix socket", "floor:Floor", keeps="nothing", where="unix"),
     Entry(BARE, "bare call", "floor:BareCall", keeps="nothing"),
     Entry(BARE_ASYNC, "bare await", "floor:BareAwait", keeps="nothing", is_async=True),

@@ -58,8 +58,9 @@ if retry_after_ms and values[3] == epoch and values[1] == 'closed' and values[2]
   if batch == '' and told == '' then
     return epoch
   end
+  local now = string.format('%.0f', now_ms)
   if (failed == '0' or failure_count + 1 < failure_threshold) and batch ~= ''
-    and redis.call('ZADD', batches_key, 'NX', now_ms, batch) == 1 then
+    and redis.call('ZADD', batches_key, 'NX', now, batch) == 1 then
     if told ~= '' then
       redis.call('ZREM', batches_key, told)
     end
@@ -75,7 +76,7 @@ if retry_after_ms and values[3] == epoch and values[1] == 'closed' and values[2]
     if failed ~= '0' then
       redis.call('HINCRBY', circuit_key, 'failed_calls', failed)
       redis.call('HSET', circuit_key, 'failure_count', string.format('%.0f', failure_count + 1),
-        'last_failure_time', string.format('%.0f', now_ms), 'last_failure_type', exception, 'last_failure_by', who)
+        'last_failure_time', now, 'last_failure_type', exception, 'last_failure_by', who)
     end
     return epoch
   end

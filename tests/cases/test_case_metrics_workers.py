@@ -19,8 +19,8 @@ from sharedbreaker.demo.redis_server import RedisServer
 from sharedbreaker.integrations.prometheus import register_circuit_breakers
 
 SCRAPES = 20
-CYCLES = 8
-PROCESSES = 6
+CYCLES = 100
+PROCESSES = 8
 RESULTS = {"success": "successful_calls", "failure": "failed_calls", "rejected": "rejected_calls"}
 
 
