@@ -6,7 +6,7 @@ import pytest
 from redis import Redis, ResponseError
 from spoken_scripts import admit, declare, everything, speak
 
-from circuit_in_redis import CircuitInRedis
+from circuit_in_redis import OPEN_MS, CircuitInRedis
 
 
 def tune(redis: Redis, request: str, *settings: str) -> list[str]:
@@ -34,6 +34,19 @@ def test_clearing_the_last_one_leaves_no_trace_in_the_hash(redis: Redis) -> None
     tune(redis, "r2", "failure_threshold", "", "open_timeout_ms", "")
 
     assert {**CircuitInRedis(redis).fields(), "reclaim_at": ""} == {**before, "reclaim_at": ""}
+
+
+def test_event_names_what_was_cleared(redis: Redis) -> None:
+    """All that is as declared again is in it, in the order in which it was asked for, and nothing else."""
+    declare(redis)
+    tune(redis, "r1", "failure_threshold", "9", "open_timeout_ms", "5")
+
+    tune(redis, "r2", "open_timeout_ms", "", "success_threshold", "3", "failure_threshold", "")
+
+    tuned, cleared = CircuitInRedis(redis).events()[-2:]
+    assert "cleared" not in tuned
+    assert cleared["cleared"] == "open_timeout_ms failure_threshold"
+    assert cleared["settings"] == f"open_timeout_ms={OPEN_MS} success_threshold=3 failure_threshold=2"
 
 
 def test_request_that_is_sent_again_is_done_once(redis: Redis) -> None:

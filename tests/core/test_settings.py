@@ -94,6 +94,20 @@ def test_time_that_makes_no_sense_is_refused(argument: str, value: Any) -> None:
     assert "seconds" in message
 
 
+@pytest.mark.parametrize("value", [0, 0.001, 3600, timedelta(hours=1)], ids=repr)
+def test_staleness_up_to_an_hour_is_taken(value: Any) -> None:
+    """None at all, and anything from a millisecond to an hour."""
+    CircuitBreaker(max_staleness=value)
+
+
+@pytest.mark.parametrize(
+    "value", [3600.05, timedelta(hours=1, milliseconds=50), True, False, "1", None], ids=repr
+)
+def test_staleness_that_makes_no_sense_is_refused(value: Any) -> None:
+    """Beyond an hour, or of another type: refused by name and value."""
+    assert repr(value) in refused("max_staleness", max_staleness=value)
+
+
 @pytest.mark.parametrize("argument", ["timeout", "probe_timeout", "lease_timeout", "redis_timeout"])
 def test_missing_time_is_refused(argument: str) -> None:
     """None is no time where there must be one."""

@@ -23,6 +23,7 @@ QUICK_SET = (
     "tests/core/test_script_admit.py",
     "tests/core/test_script_control_declare_snapshot.py",
     "tests/core/test_script_report.py",
+    "tests/core/test_script_settle.py",
     "tests/core/test_script_tune_forget.py",
     "tests/core/test_settings.py",
     "tests/core/test_settling.py",

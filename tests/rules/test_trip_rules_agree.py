@@ -13,8 +13,9 @@ from two_circuits import TwoCircuits
 from sharedbreaker.circuit.control import Act
 from sharedbreaker.circuit.outcome import Outcome
 from sharedbreaker.circuit.rates import FailureRate, LastCalls, SlowCallRate, rate_settings
+from sharedbreaker.circuit.rules import Circuit
 from sharedbreaker.circuit.settings import Settings
-from sharedbreaker.circuit.state import CircuitState
+from sharedbreaker.circuit.state import CircuitMode, CircuitState
 
 QUICKLY_BACK: dict[str, Any] = {"timeout": 0.1, "success_threshold": 1}
 OPEN, CLOSED, HALF_OPEN = CircuitState.OPEN, CircuitState.CLOSED, CircuitState.HALF_OPEN
@@ -306,3 +307,17 @@ def test_rules_say_whether_the_default_one_is_alone(redis_of_rules: Redis) -> No
 
     assert both.circuit.fields()["rules"] == "plain"
     assert "failure_reporters" not in both.circuit.fields()
+
+
+def test_circuit_that_is_begun_from_one_that_observes_observes_too() -> None:
+    """A process without Redis enforces nothing that was only observed, and nobody's hand is on it."""
+    circuit = Circuit("orders", Settings().fields(), 1_000_000)
+
+    circuit.begin(2_000_000, OPEN, CircuitMode.OBSERVE, 3_000_000)
+
+    assert circuit.mode is CircuitMode.AUTOMATIC
+    assert circuit.fields()["observe"] == "1"
+    reading = circuit.admit(2_500_000, "token", "ann")
+    assert reading.refusal is None
+    assert reading.admission is not None
+    assert reading.admission.is_observed
