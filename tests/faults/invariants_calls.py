@@ -52,14 +52,14 @@ def no_call_fails_because_of_the_breaker(books: Books) -> Verdict:
     return Verdict(1, "calls that failed because of the breaker", figures, broken)
 
 
-def no_wait_is_long(books: Books) -> Verdict:
+def no_wait_is_long(books: Books, scheduling: float = WAIT_SLACK) -> Verdict:
     """No admission and no report waits longer than `redis_timeout` and scheduling; few wait at all.
 
     Waits of a worker that was stopped meanwhile are not looked at. A call that waits more than half of
     `redis_timeout` while its process is away from Redis is one that asks whether it is back: one per retry
     interval, besides those that were under way when Redis went.
     """
-    bound = REDIS_TIMEOUT + WAIT_SLACK
+    bound = REDIS_TIMEOUT + scheduling
     broken = []
     waits: list[float] = []
     both: list[float] = []
@@ -95,7 +95,7 @@ def no_wait_is_long(books: Books) -> Verdict:
     waits.sort()
     figures: dict[str, float | str] = {
         "longest": waits[-1] if waits else 0.0,
-        "bound": f"{REDIS_TIMEOUT} + {WAIT_SLACK} of scheduling",
+        "bound": f"{REDIS_TIMEOUT} + {scheduling} of scheduling",
         "p50": quantile(waits, 0.5),
         "p99": quantile(waits, 0.99),
         "longest of a call's two waits together": max(both, default=0.0),

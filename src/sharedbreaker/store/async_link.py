@@ -12,7 +12,7 @@ from weakref import finalize
 
 from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
+from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.connection import SSLConnection as SyncSSLConnection
 from redis.connection import UnixDomainSocketConnection as SyncUnixDomainSocketConnection
@@ -28,6 +28,7 @@ from sharedbreaker.store.client_settings import settings_for
 from sharedbreaker.store.cluster_link import ClusterLink
 from sharedbreaker.store.link import Link
 from sharedbreaker.store.process import ForgetsAtFork, call_forget_in_children
+from sharedbreaker.store.sentinels import AsyncSentinels
 from sharedbreaker.store.steps import Command, pack
 
 MOST_CONNECTIONS = 64
@@ -91,7 +92,7 @@ class _Lane:
         """Close what is free."""
         self.drop_free()
         if self.sentinels is not None:
-            for client in self.sentinels.sentinel_manager.sentinels:
+            for client in self.sentinels.sentinel_manager.all:
                 with contextlib.suppress(Exception):  # one that is gone keeps the others from nothing
                     await client.connection_pool.disconnect()
 
@@ -218,7 +219,7 @@ def _sentinel_pool(pool: SyncSentinelConnectionPool, timeout: float) -> Sentinel
         "socket_timeout": min(login.get("socket_timeout") or share, share),
         "socket_connect_timeout": min(login.get("socket_connect_timeout") or share, share),
     }
-    manager = Sentinel(sentinels, pool.sentinel_manager.min_other_sentinels, sentinel_kwargs=login)
+    manager = AsyncSentinels(sentinels, pool.sentinel_manager.min_other_sentinels, login)
     is_tls = issubclass(pool.connection_class, SyncSSLConnection)
     settings = settings_for(SSLConnection if is_tls else Connection, pool.connection_kwargs)
     settings = {name: value for name, value in settings.items() if name not in {"host", "port"}}

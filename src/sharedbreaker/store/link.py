@@ -34,6 +34,7 @@ from sharedbreaker.store.environment import url_from_environment
 from sharedbreaker.store.guard import Guard
 from sharedbreaker.store.process import ForgetsAtFork, call_forget_in_children
 from sharedbreaker.store.redis_url import pool_of, refusal_of
+from sharedbreaker.store.sentinels import Sentinels
 from sharedbreaker.store.steps import Command, pack
 
 RedisLike = Redis | RedisCluster | AsyncRedis | AsyncRedisCluster | str | None
@@ -306,7 +307,7 @@ def _like(pool: ConnectionPool, timeout: float) -> ConnectionPool:
     )
     if isinstance(pool, SentinelConnectionPool):
         sentinel_pool = SentinelConnectionPool(
-            pool.service_name, pool.sentinel_manager, is_master=pool.is_master, **settings
+            pool.service_name, Sentinels(pool.sentinel_manager), is_master=pool.is_master, **settings
         )
         sentinel_pool.connection_class = bounded(sentinel_pool.connection_class)
         return sentinel_pool
