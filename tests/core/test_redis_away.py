@@ -25,7 +25,7 @@ from sharedbreaker.store.quiet_log import QuietLog
 
 TROUBLES = ["nobody there", "stopped", "killed", "frozen", "frozen under a client that waits for ever"]
 TIMEOUT_SECONDS = 0.1
-BOUND_SECONDS = 2.0
+BOUND_SECONDS = 4.0
 
 
 @pytest.fixture

@@ -92,7 +92,7 @@ def test_a_master_that_is_away_costs_its_own_circuits(
         name for master in range(3) if master != away for name in names[master]
     }
     assert set(view.troubles) == set(names[away])
-    assert took < 1
+    assert took < 2
     if how == "freeze":
         cluster.servers[away].thaw()
 
@@ -142,7 +142,7 @@ def test_a_cluster_that_is_not_there_is_no_error(cluster: Cluster, client: Redis
 
     assert not view.is_up
     assert not view.circuits
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 3
 
 
 def test_a_forked_child_has_a_connection_of_its_own(redis: Redis, redis_server: RedisServer) -> None:

@@ -35,6 +35,7 @@ FIELD_OF = {
 """What may be tuned, as Settings call it and as the hash does. Each is what decides something."""
 DECLARED = "declared:"
 """Before a tuned setting's name in the hash: what the processes declare, in force once it is cleared."""
+_DECLARED_BESIDE = {field: DECLARED + field for field in FIELD_OF.values()}
 _TIMES = frozenset(argument for argument, field in FIELD_OF.items() if field != argument)
 
 
@@ -67,9 +68,9 @@ class TuneReading(NamedTuple):
 def tuned_in(fields: Mapping[str, str]) -> tuple[Tuned, ...]:
     """Return the settings in a circuit's hash that are tuned."""
     return tuple(
-        Tuned(field, fields.get(field, ""), fields[DECLARED + field])
-        for field in FIELD_OF.values()
-        if DECLARED + field in fields
+        Tuned(field, fields.get(field, ""), fields[declared])
+        for field, declared in _DECLARED_BESIDE.items()
+        if declared in fields
     )
 
 

@@ -98,7 +98,7 @@ def test_it_runs_without_redis_and_shows_it_when_it_comes() -> None:
         with running_exporter("--redis", server.url, "--timeout", "0.2") as exporter:
             started = time.monotonic()
             series = exporter.scrape()
-            assert time.monotonic() - started < 1
+            assert time.monotonic() - started < 3
             assert value(series, "circuit_breaker_redis_up") == 0
             assert value(series, "circuit_breaker_state", name="orders") is None
 
