@@ -19,8 +19,8 @@ from guarded_calls import ServiceDownError
 from sharedbreaker import AsyncCircuitBreaker, Outcome
 from sharedbreaker.demo.redis_server import RedisServer
 
-TIMEOUT_SECONDS = 1.0
-LONGEST_PAUSE_SECONDS = 0.8
+TIMEOUT_SECONDS = 2.0
+LONGEST_PAUSE_SECONDS = 1.7
 """Less than any wait for Redis, and more than a busy machine takes away from a process."""
 
 
