@@ -14,8 +14,8 @@ COUNTS = ("1", "20", "300", "4000", "50000")
 pytestmark = pytest.mark.sync_only("no breaker takes part")
 
 
-def settle(redis: Redis, batch: str, *counts: str, away_ms: str = "1500") -> list[str]:
-    return speak(redis, "settle", batch, "host:1", away_ms, *counts)
+def settle(redis: Redis, batch: str, *counts_and_tokens: str, away_ms: str = "1500") -> list[str]:
+    return speak(redis, "settle", batch, "host:1", away_ms, *counts_and_tokens)
 
 
 def test_event_tells_since_when_for_how_long_and_of_how_many_calls(redis: Redis) -> None:
@@ -41,3 +41,16 @@ def test_batch_that_is_sent_again_is_added_once(redis: Redis) -> None:
 
     assert settle(redis, "b1", *COUNTS) == ["repeated"]
     assert everything(redis) == before
+
+
+def test_admissions_that_nobody_learned_of_are_withdrawn(redis: Redis) -> None:
+    """The lease of each named token is gone, as a call's, a probe's or an observed one's; others stay."""
+    declare(redis)
+    circuit = CircuitInRedis(redis)
+    ends = circuit.now_ms() + 60_000
+    leases = ("first", "probe:second", "observed:third", "other")
+    redis.zadd(circuit.leases_key, dict.fromkeys(leases, ends))
+
+    settle(redis, "b1", *COUNTS, "first", "second", "third")
+
+    assert set(circuit.leases()) == {"other"}
