@@ -110,6 +110,24 @@ def test_corrupt_setting_is_taken_as_declared(redis: Redis, field: str, garbage:
     assert circuit.transitions() == {"closed_to_open": 1, "open_to_half_open": 1, "half_open_to_closed": 1}
 
 
+@pytest.mark.parametrize(
+    "field",
+    ["success_threshold", "half_open_max_calls", "open_timeout_ms", "probe_timeout_ms", "lease_timeout_ms"],
+)
+def test_setting_that_is_nought_is_taken_as_declared(redis: Redis, field: str) -> None:
+    """As one that is no number: with no place for a probe, or no time for it, nothing would ever close."""
+    breaker = new_breaker(redis)
+    circuit = CircuitInRedis(redis)
+    fail(breaker, 3)
+    circuit.end_open_period()
+
+    circuit.set(**{field: "0"})
+    breaker.admit()
+
+    assert circuit.field(field) not in {None, "0"}
+    assert circuit.field("state") == "half_open"
+
+
 @pytest.mark.parametrize("garbage", ["abc", "", "nan"])
 def test_corrupt_epoch_does_not_stop_the_counting(redis: Redis, garbage: str) -> None:
     """With an epoch that is no number the failures of new calls still open the circuit."""

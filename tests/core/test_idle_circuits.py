@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 from redis import Redis
@@ -18,7 +19,7 @@ from circuit_in_redis import (
     trip,
     trip_and_wait,
 )
-from sharedbreaker import Outcome
+from sharedbreaker import FailureRate, Outcome, SlowCallRate
 
 IDLE_SECONDS = 3600
 FOREVER = -1
@@ -66,6 +67,26 @@ def test_every_use_starts_the_idle_time_anew(redis: Redis) -> None:
     redis.pexpire(circuit.key, 5_000)
 
     fail(breaker)
+
+    assert time_to_live(circuit) > IDLE_SECONDS * 900
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [{"max_in_flight": 9}, {"failure_rate": FailureRate(0.5)}, {"slow_call_rate": SlowCallRate(0.5, 1)}],
+    ids=lambda rules: next(iter(rules)),
+)
+def test_every_half_of_a_call_under_other_rules_does_so_too(redis: Redis, rules: dict[str, Any]) -> None:
+    """An admission puts the expiry off, and so does its report."""
+    breaker = new_breaker(redis, idle_ttl=IDLE_SECONDS, **rules)
+    succeed(breaker)
+    circuit = CircuitInRedis(redis)
+
+    redis.pexpire(circuit.key, 5_000)
+    admission = breaker.admit()
+    assert time_to_live(circuit) > IDLE_SECONDS * 900
+    redis.pexpire(circuit.key, 5_000)
+    breaker.report(admission, Outcome.SUCCESS)
 
     assert time_to_live(circuit) > IDLE_SECONDS * 900
 

@@ -11,6 +11,7 @@ from redis import Redis
 
 from circuit_in_redis import CircuitInRedis, new_breaker, succeed
 from sharedbreaker import CircuitBreaker, Outcome, SettingsError, SharedBreakerError
+from sharedbreaker.circuit.settings import Settings
 
 COUNTS = ["failure_threshold", "success_threshold", "half_open_max_calls"]
 NO_COUNTS = [0, -1, 2.5, 2.0, "5", "", True, False, [5], 10**12, float("nan"), Decimal(5)]
@@ -261,6 +262,11 @@ def test_defaults_are_those_of_the_specification(redis: Redis) -> None:
             "idle_ttl_ms": "0",
         }.items()
     )
+
+
+def test_settings_of_nobody_are_those_of_a_breaker_by_default() -> None:
+    """A circuit that is seen before anybody declared it shows what a breaker would declare."""
+    assert CircuitBreaker().settings.fields() == Settings().fields()
 
 
 def test_first_five_arguments_may_be_given_by_position(redis: Redis) -> None:

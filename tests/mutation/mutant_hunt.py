@@ -29,6 +29,8 @@ QUICK_SET = (
     "tests/core/test_settling.py",
     "tests/core/test_state_machine.py",
     "tests/core/test_corrupt_fields.py",
+    "tests/core/test_foreign_keys.py",
+    "tests/core/test_idle_circuits.py",
 )
 """Finds what one of the two state machines does and the other does not, and what no test of them can see."""
 HUNG_TEST_SECONDS = 30

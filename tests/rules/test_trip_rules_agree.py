@@ -201,6 +201,19 @@ def test_openings_grow_while_probes_fail_up_to_the_cap(redis_of_rules: Redis) ->
     assert openings_ms(both, [FAIL]) == 100
 
 
+def test_openings_that_grow_by_a_part_are_of_whole_milliseconds(redis_of_rules: Redis) -> None:
+    """What is left of a millisecond is not waited for."""
+    settings = Settings(failure_threshold=1, timeout_growth_percent=150, timeout=0.101, max_timeout=10)
+    both = TwoCircuits(redis_of_rules, settings)
+
+    waits = [openings_ms(both, [FAIL])]
+    for _ in range(3):
+        play(both, [("advance", waits[-1])])
+        waits.append(openings_ms(both, [FAIL]))
+
+    assert waits == [101, 151, 227, 340]
+
+
 def test_hand_that_closes_begins_openings_anew(redis_of_rules: Redis) -> None:
     """Whoever closes the circuit by hand says that the trouble is over."""
     both = TwoCircuits(redis_of_rules, Settings(failure_threshold=1, timeout_growth_percent=200, timeout=0.1))
@@ -247,6 +260,19 @@ def test_failures_of_one_process_alone_open_nothing(redis_of_rules: Redis) -> No
     assert both.circuit.fields()["failure_reporters"] == f"ann={both.now_us // 1000}"
     play(both, [("call", Outcome.FAILURE, "bob", None)])
 
+    assert both.circuit.state is OPEN
+
+
+def test_the_latest_sixteen_reporters_are_known(redis_of_rules: Redis) -> None:
+    """A fleet that fails as a whole fills no field without an end, and opens at the largest number."""
+    both = TwoCircuits(redis_of_rules, Settings(failure_threshold=1000, minimum_reporters=16))
+    fleet = [f"pod{number}" for number in range(20)]
+
+    play(both, [("call", Outcome.FAILURE, pod, None) for pod in fleet])
+
+    reporters = [reporter.split("=")[0] for reporter in both.circuit.fields()["failure_reporters"].split()]
+    assert reporters == fleet[-16:]
+    play(both, [("tune", {"failure_threshold": "21"}), ("call", Outcome.FAILURE, "pod20", None)])
     assert both.circuit.state is OPEN
 
 
