@@ -117,7 +117,7 @@ local function turn_away(verdict, retry_after_ms)
     redis.call('ZADD', leases_key, whole(now_ms + lease_timeout_ms), 'observed:' .. token)
     return reply('observed', '')
   end
-  tally('rejected_calls', '1')
+  tally('rejected_calls', 1)
   return reply(verdict, retry_after_ms)
 end
 
