@@ -116,6 +116,23 @@ def test_hung_service_opens_while_everybody_waits(redis: Redis) -> None:
     assert breaker.get_metrics()["failed_calls"] == 0
 
 
+def test_calls_of_one_process_that_hang_are_one_reporter(redis: Redis) -> None:
+    """However many calls of a process hang, it takes another process to agree."""
+    breaker = new_breaker(redis, slow_call_rate=SlowCallRate(10, 1, 60, minimum_calls=2), minimum_reporters=2)
+    circuit = CircuitInRedis(redis)
+    for _ in range(3):
+        breaker.admit()
+    circuit.set(last_state_change=circuit.now_ms() - 20_000)
+    circuit.elapse(10_000)
+
+    breaker.report(breaker.admit(), Outcome.RELEASED)
+    assert circuit.field("state") == "closed"
+    leases = circuit.leases()
+    redis.zadd(circuit.leases_key, {"another-process-of-the-fleet": next(iter(leases.values()))})
+
+    assert be_rejected(breaker).why == "open"
+
+
 def test_openings_grow_while_probes_fail(redis: Redis) -> None:
     """The second opening is twice as long as the first, and says so."""
     breaker = new_breaker(redis, failure_threshold=1, timeout_growth=2, max_timeout=1000)

@@ -29,7 +29,9 @@ QUICK_SET = (
     "tests/core/test_settling.py",
     "tests/core/test_state_machine.py",
     "tests/core/test_corrupt_fields.py",
+    "tests/core/test_declaration.py",
     "tests/core/test_foreign_keys.py",
+    "tests/core/test_hand_edits.py",
     "tests/core/test_idle_circuits.py",
 )
 """Finds what one of the two state machines does and the other does not, and what no test of them can see."""

@@ -10,9 +10,11 @@ from histories import ADMIT, FAIL, SUCCEED, WAIT, play
 from redis import Redis
 from two_circuits import TwoCircuits
 
+from sharedbreaker.circuit.admission import Admission
 from sharedbreaker.circuit.control import Act
 from sharedbreaker.circuit.outcome import Outcome
 from sharedbreaker.circuit.rates import FailureRate, LastCalls, SlowCallRate, rate_settings
+from sharedbreaker.circuit.report import Report
 from sharedbreaker.circuit.rules import Circuit
 from sharedbreaker.circuit.settings import Settings
 from sharedbreaker.circuit.state import CircuitMode, CircuitState
@@ -174,6 +176,17 @@ def test_calls_that_hang_are_told_apart_by_process(
     play(both, [ADMIT, ADMIT, WAIT, ADMIT])
 
     assert both.circuit.state is state
+
+
+def test_half_of_an_odd_number_of_calls_is_no_half(redis_of_rules: Redis) -> None:
+    """Fifty of 101 calls are less than half of them; with one more that fails it is half of 102."""
+    both = TwoCircuits(redis_of_rules, with_rates(FailureRate(0.5, LastCalls(200), minimum_calls=101)))
+
+    play(both, [SUCCEED] * 51 + [FAIL] * 50)
+    assert both.circuit.state is CLOSED
+    play(both, [FAIL])
+
+    assert both.circuit.state is OPEN
 
 
 def openings_ms(both: TwoCircuits, history: list[tuple[Any, ...]]) -> int:
@@ -342,8 +355,20 @@ def test_circuit_that_is_begun_from_one_that_observes_observes_too() -> None:
     circuit.begin(2_000_000, OPEN, CircuitMode.OBSERVE, 3_000_000)
 
     assert circuit.mode is CircuitMode.AUTOMATIC
+    assert circuit.opened_at == 2_000
     assert circuit.fields()["observe"] == "1"
     reading = circuit.admit(2_500_000, "token", "ann")
     assert reading.refusal is None
     assert reading.admission is not None
     assert reading.admission.is_observed
+
+
+def test_failure_of_an_earlier_epoch_without_a_lease_decides_nothing() -> None:
+    """It is tallied, as what it was and as late; one of this epoch counts."""
+    circuit = Circuit("orders", Settings(failure_threshold=1).fields(), 1_000_000)
+    report = Report(Admission("token", ""), Outcome.FAILURE, "Boom")
+
+    assert circuit.fail(2_000_000, "1", report, "ann") == ""
+    assert (circuit.tallies["failed_calls"], circuit.tallies["late_results"]) == (1, 1)
+    assert circuit.fail(2_000_000, str(circuit.epoch), report, "ann") == "closed_to_open"
+    assert (circuit.tallies["failed_calls"], circuit.tallies["late_results"]) == (2, 1)
