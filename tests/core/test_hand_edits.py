@@ -253,3 +253,27 @@ def test_hash_is_plain_text(redis: Redis) -> None:
     words = {"state", "mode", "last_failure_type", "last_failure_by", "probes", "rules"}
     assert all(value.isdigit() or value == "" for name, value in fields.items() if name not in words)
     assert 0 <= circuit.now_ms() - int(fields["opened_at"]) < 60_000
+
+
+def test_hold_outlasts_an_epoch_that_is_no_number(redis: Redis) -> None:
+    """What is mended is what is broken: the circuit stays in the hand that holds it."""
+    breaker = new_breaker(redis)
+    breaker.force_open("maintenance")
+    circuit = CircuitInRedis(redis)
+    circuit.set(epoch="abc")
+
+    assert be_rejected(breaker).why == "held_open"
+    assert (circuit.field("state"), circuit.field("mode")) == ("open", "held_open")
+    assert circuit.number("epoch") > 0
+
+
+def test_mode_that_contradicts_the_state_is_mended_at_once(redis: Redis) -> None:
+    """Nobody holds open what is closed: the next call finds it automatic, and says so in the hash."""
+    breaker = new_breaker(redis)
+    succeed(breaker)
+    circuit = CircuitInRedis(redis)
+    circuit.set(mode="held_open")
+
+    succeed(breaker)
+
+    assert (circuit.field("state"), circuit.field("mode")) == ("closed", "automatic")
