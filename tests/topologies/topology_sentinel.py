@@ -41,7 +41,7 @@ class SentinelProcess:
         configuration.write_text(
             f"port {self.port}\nbind 127.0.0.1\ndir {directory}\n"
             f"sentinel monitor {SERVICE} 127.0.0.1 {master_port} 2\n"
-            f"sentinel down-after-milliseconds {SERVICE} 500\n"
+            f"sentinel down-after-milliseconds {SERVICE} 2000\n"
             f"sentinel failover-timeout {SERVICE} 3000\n"
         )
         with (directory / f"sentinel-{self.port}.log").open("wb") as log:
