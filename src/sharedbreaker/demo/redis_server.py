@@ -29,8 +29,8 @@ SERVER_VARIABLE = "SHAREDBREAKER_REDIS_SERVER"
 SERVER_NAMES = ("redis-server", "valkey-server")
 START_SECONDS = 10.0
 POLL_SECONDS = 0.01
-FIRST_PORT = 20_000
-PORTS = 12_000
+FIRST_PORT = 12_000
+PORTS = 20_000
 """Below the ports that systems give to outgoing connections, which might take one before its server does."""
 PR_SET_PDEATHSIG = 1
 
