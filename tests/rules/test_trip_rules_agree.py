@@ -10,14 +10,11 @@ from histories import ADMIT, FAIL, SUCCEED, WAIT, play
 from redis import Redis
 from two_circuits import TwoCircuits
 
-from sharedbreaker.circuit.admission import Admission
 from sharedbreaker.circuit.control import Act
 from sharedbreaker.circuit.outcome import Outcome
 from sharedbreaker.circuit.rates import FailureRate, LastCalls, SlowCallRate, rate_settings
-from sharedbreaker.circuit.report import Report
-from sharedbreaker.circuit.rules import Circuit
 from sharedbreaker.circuit.settings import Settings
-from sharedbreaker.circuit.state import CircuitMode, CircuitState
+from sharedbreaker.circuit.state import CircuitState
 
 QUICKLY_BACK: dict[str, Any] = {"timeout": 0.1, "success_threshold": 1}
 OPEN, CLOSED, HALF_OPEN = CircuitState.OPEN, CircuitState.CLOSED, CircuitState.HALF_OPEN
@@ -263,41 +260,6 @@ def test_failures_in_the_ramp_open_by_the_rule_of_a_closed_circuit(redis_of_rule
     assert both.circuit.state is OPEN
 
 
-def test_failures_of_one_process_alone_open_nothing(redis_of_rules: Redis) -> None:
-    """However many there are; with the second process that sees one, the circuit opens."""
-    settings = Settings(failure_threshold=2, minimum_reporters=2)
-    both = TwoCircuits(redis_of_rules, settings)
-
-    play(both, [FAIL] * 5)
-    assert both.circuit.state is CLOSED
-    assert both.circuit.fields()["failure_reporters"] == f"ann={both.now_us // 1000}"
-    play(both, [("call", Outcome.FAILURE, "bob", None)])
-
-    assert both.circuit.state is OPEN
-
-
-def test_the_latest_sixteen_reporters_are_known(redis_of_rules: Redis) -> None:
-    """A fleet that fails as a whole fills no field without an end, and opens at the largest number."""
-    both = TwoCircuits(redis_of_rules, Settings(failure_threshold=1000, minimum_reporters=16))
-    fleet = [f"pod{number}" for number in range(20)]
-
-    play(both, [("call", Outcome.FAILURE, pod, None) for pod in fleet])
-
-    reporters = [reporter.split("=")[0] for reporter in both.circuit.fields()["failure_reporters"].split()]
-    assert reporters == fleet[-16:]
-    play(both, [("tune", {"failure_threshold": "21"}), ("call", Outcome.FAILURE, "pod20", None)])
-    assert both.circuit.state is OPEN
-
-
-def test_reporter_from_before_the_run_does_not_count(redis_of_rules: Redis) -> None:
-    """What another process saw before the last success says nothing about this run."""
-    both = TwoCircuits(redis_of_rules, Settings(failure_threshold=2, minimum_reporters=2))
-
-    play(both, [("call", Outcome.FAILURE, "bob", None), SUCCEED, ("advance", 1), FAIL, FAIL])
-
-    assert both.circuit.state is CLOSED
-
-
 def test_no_more_calls_are_in_flight_than_allowed(redis_of_rules: Redis) -> None:
     """The third call is turned away, and one that ends makes room."""
     both = TwoCircuits(redis_of_rules, Settings(max_in_flight=2))
@@ -346,29 +308,3 @@ def test_rules_say_whether_the_default_one_is_alone(redis_of_rules: Redis) -> No
 
     assert both.circuit.fields()["rules"] == "plain"
     assert "failure_reporters" not in both.circuit.fields()
-
-
-def test_circuit_that_is_begun_from_one_that_observes_observes_too() -> None:
-    """A process without Redis enforces nothing that was only observed, and nobody's hand is on it."""
-    circuit = Circuit("orders", Settings().fields(), 1_000_000)
-
-    circuit.begin(2_000_900, OPEN, CircuitMode.OBSERVE, 3_000_000)
-
-    assert circuit.mode is CircuitMode.AUTOMATIC
-    assert str(circuit.opened_at) == "2000"
-    assert circuit.fields()["observe"] == "1"
-    reading = circuit.admit(2_500_000, "token", "ann")
-    assert reading.refusal is None
-    assert reading.admission is not None
-    assert reading.admission.is_observed
-
-
-def test_failure_of_an_earlier_epoch_without_a_lease_decides_nothing() -> None:
-    """It is tallied, as what it was and as late; one of this epoch counts."""
-    circuit = Circuit("orders", Settings(failure_threshold=1).fields(), 1_000_000)
-    report = Report(Admission("token", ""), Outcome.FAILURE, "Boom")
-
-    assert circuit.fail(2_000_000, "1", report, "ann") == ""
-    assert (circuit.tallies["failed_calls"], circuit.tallies["late_results"]) == (1, 1)
-    assert circuit.fail(2_000_000, str(circuit.epoch), report, "ann") == "closed_to_open"
-    assert (circuit.tallies["failed_calls"], circuit.tallies["late_results"]) == (2, 1)

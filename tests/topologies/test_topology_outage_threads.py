@@ -100,7 +100,7 @@ def test_one_call_waits_in_each_interval(
     ):
         traffic.wait_for_calls(100)
         with outage(place):
-            first_moment_ends = time.monotonic() + REDIS_TIMEOUT
+            first_moment_ends = time.monotonic() + 2 * REDIS_TIMEOUT
             goal = traffic.calls + 2000
 
             def later() -> list[float]:
@@ -114,12 +114,14 @@ def test_one_call_waits_in_each_interval(
 
             wait_until(lambda: traffic.calls > goal and was_tried_twice(), "2000 calls and two tries")
             tries = len(later())
+            returns = max(told.count(True) for told in changes.values())
             seconds = time.monotonic() - first_moment_ends
         wait_until_shared(*breakers)
         traffic.wait_for_calls(100)
 
-    # And one that had been let through before the first moment was over.
-    assert tries <= 2 + seconds / RETRY_INTERVAL
+    # And one that had been let through before the first moment was over. An answer from before the outage
+    # that a busy machine reads late looks like a return, after which everybody asks once.
+    assert tries <= 2 + seconds / RETRY_INTERVAL + returns * THREADS
     assert traffic.longest < REDIS_TIMEOUT + SCHEDULING + traffic.stood_still
     assert len(caplog.records) <= 2 * len(breakers)
     for told in changes.values():
