@@ -25,6 +25,11 @@ def new_breaker(class_name: str, url: str, name: str, threshold: int, **settings
         raise SkippedSubjectError(f"{class_name} has no {unknown[1]} yet") from error
 
 
+def was_late(error: sharedbreaker.StoreError) -> bool:
+    """Return whether a Redis that is there was only too slow, as on a machine that does much else."""
+    return "TimeoutError" in str(error)
+
+
 class SharedBreaker(Subject):
     """The blocking breaker."""
 
@@ -38,10 +43,14 @@ class SharedBreaker(Subject):
 
     def open(self) -> None:
         """Open by hand; where there is no Redis to hold it open, by a failure."""
-        try:
-            self.breaker.force_open()
-        except sharedbreaker.StoreError:
-            super().open()
+        while True:
+            try:
+                self.breaker.force_open()
+            except sharedbreaker.StoreError as error:
+                if was_late(error):
+                    continue
+                super().open()
+            return
 
     def let_go(self) -> None:
         self.breaker.force_close()
@@ -60,10 +69,14 @@ class AsyncSharedBreaker(AsyncSubject):
 
     async def open(self) -> None:
         """Open by hand; where there is no Redis to hold it open, by a failure."""
-        try:
-            await self.breaker.force_open()
-        except sharedbreaker.StoreError:
-            await super().open()
+        while True:
+            try:
+                await self.breaker.force_open()
+            except sharedbreaker.StoreError as error:
+                if was_late(error):
+                    continue
+                await super().open()
+            return
 
     async def let_go(self) -> None:
         await self.breaker.force_close()
