@@ -25,9 +25,30 @@ def new_breaker(class_name: str, url: str, name: str, threshold: int, **settings
         raise SkippedSubjectError(f"{class_name} has no {unknown[1]} yet") from error
 
 
-def was_late(error: sharedbreaker.StoreError) -> bool:
-    """Return whether a Redis that is there was only too slow, as on a machine that does much else."""
-    return "TimeoutError" in str(error)
+LATE = "TimeoutError"
+"""What the error of a Redis says that is there and was too slow, as on a machine that does much else."""
+
+
+def is_late(act: Callable[[], object]) -> bool:
+    """Take the circuit in hand; return whether Redis was late, so that it has to be done again."""
+    try:
+        act()
+    except sharedbreaker.StoreError as error:
+        if LATE not in str(error):
+            raise
+        return True
+    return False
+
+
+async def is_late_async(act: Callable[[], Awaitable[object]]) -> bool:
+    """Do the same in an event loop."""
+    try:
+        await act()
+    except sharedbreaker.StoreError as error:
+        if LATE not in str(error):
+            raise
+        return True
+    return False
 
 
 class SharedBreaker(Subject):
@@ -43,17 +64,15 @@ class SharedBreaker(Subject):
 
     def open(self) -> None:
         """Open by hand; where there is no Redis to hold it open, by a failure."""
-        while True:
-            try:
-                self.breaker.force_open()
-            except sharedbreaker.StoreError as error:
-                if was_late(error):
-                    continue
-                super().open()
-            return
+        try:
+            while is_late(self.breaker.force_open):
+                pass
+        except sharedbreaker.StoreError:
+            super().open()
 
     def let_go(self) -> None:
-        self.breaker.force_close()
+        while is_late(self.breaker.force_close):
+            pass
 
 
 class AsyncSharedBreaker(AsyncSubject):
@@ -69,14 +88,12 @@ class AsyncSharedBreaker(AsyncSubject):
 
     async def open(self) -> None:
         """Open by hand; where there is no Redis to hold it open, by a failure."""
-        while True:
-            try:
-                await self.breaker.force_open()
-            except sharedbreaker.StoreError as error:
-                if was_late(error):
-                    continue
-                await super().open()
-            return
+        try:
+            while await is_late_async(self.breaker.force_open):
+                pass
+        except sharedbreaker.StoreError:
+            await super().open()
 
     async def let_go(self) -> None:
-        await self.breaker.force_close()
+        while await is_late_async(self.breaker.force_close):
+            pass
