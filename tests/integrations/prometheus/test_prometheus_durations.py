@@ -20,6 +20,7 @@ from sharedbreaker.integrations.prometheus.durations import Durations
 
 REDIS = "circuit_breaker_redis_duration_seconds"
 CALLS = "circuit_breaker_call_duration_seconds"
+OWN_TIMEOUT = 7.25
 
 
 def be_interrupted() -> None:
@@ -35,8 +36,14 @@ def registry() -> Iterator[CollectorRegistry]:
 
 @pytest.fixture
 def breaker(redis: Redis, redis_server: RedisServer) -> CircuitBreaker:
+    # Connections are shared by URL and timeout. Those of another test may have been cut, and then the first
+    # question is asked twice.
     return CircuitBreaker(
-        50, expected_exception=ServiceDownError, name="orders", redis=redis_server.url, redis_timeout=5
+        50,
+        expected_exception=ServiceDownError,
+        name="orders",
+        redis=redis_server.url,
+        redis_timeout=OWN_TIMEOUT,
     )
 
 
