@@ -69,6 +69,22 @@ def test_each_question_to_redis_is_timed(
     assert page.labels(f"{REDIS}_count", "process") == {f"{os.uname().nodename}:{os.getpid()}"}
 
 
+def test_a_script_that_redis_forgot_is_no_missing_answer(
+    breaker: CircuitBreaker, registry: CollectorRegistry, redis: Redis
+) -> None:
+    """Redis answers that it wants the whole script: each step is one question, and none is unanswered."""
+    register_circuit_breakers([breaker], registry=registry)
+    succeed(breaker, 2)
+    redis.script_flush()
+    succeed(breaker)
+
+    page = Page(registry)
+
+    assert page.value(f"{REDIS}_count", step="admit") == 3
+    assert page.value(f"{REDIS}_count", step="report") == 3
+    assert page.value("circuit_breaker_redis_unanswered_total") == 0
+
+
 def test_calls_are_timed_where_that_is_wanted(breaker: CircuitBreaker, registry: CollectorRegistry) -> None:
     """Calls are counted by their outcome; by default there is no such family."""
     register_circuit_breakers([breaker], registry=registry)
