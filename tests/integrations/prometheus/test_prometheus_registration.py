@@ -102,8 +102,8 @@ def test_breakers_of_two_redis_stand_on_one_page(
     """Each circuit is read where its breaker has it; one Redis that is away is none of the other's."""
     with RedisServer() as other:
         breakers = [
-            CircuitBreaker(name="a", redis=redis_server.url),
-            CircuitBreaker(name="b", redis=other.url),
+            CircuitBreaker(name="a", redis=redis_server.url, redis_timeout=5),
+            CircuitBreaker(name="b", redis=other.url, redis_timeout=5),
         ]
         succeed(breakers[0], 1)
         succeed(breakers[1], 2)
