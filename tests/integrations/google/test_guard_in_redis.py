@@ -89,7 +89,9 @@ def test_async_calls_share_the_circuit(servers: Servers, redis_server: RedisServ
     ask = {"model": MODEL, "contents": "hi"}
 
     async def main() -> None:
-        text = AsyncCircuitBreaker(name="text", failure_threshold=1, timeout=60, redis=redis_server.url)
+        text = AsyncCircuitBreaker(
+            name="text", failure_threshold=1, timeout=60, redis=redis_server.url, redis_timeout=5
+        )
         async with guard(genai_client(servers.address, 10), text=text).aio as client:
             start = client.models.generate_content_stream
             assert (await client.models.generate_content(**ask)).text == "You asked: hi"

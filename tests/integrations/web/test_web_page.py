@@ -192,7 +192,7 @@ def test_without_a_token_the_page_is_read_only(
 def test_redis_away_is_said_and_what_is_shown_is_dated(browser: Browser) -> None:
     """While Redis does not answer the page says so and keeps what it saw; afterwards it goes on by itself."""
     with RedisServer() as server:
-        succeed(CircuitBreaker(name="orders", redis=server.url))
+        succeed(CircuitBreaker(name="orders", redis=server.url, redis_timeout=5))
         with served(server.url, "--timeout", "0.2") as address, page_on(browser, address) as page:
             expect(state(page)).to_have_text("Closed")
             server.freeze()
