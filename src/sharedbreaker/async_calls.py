@@ -8,8 +8,6 @@ from functools import cached_property, partial
 from time import monotonic
 from typing import Any, TypeVar
 
-from redis.exceptions import NoScriptError
-
 from sharedbreaker import observation
 from sharedbreaker.base_breaker import BaseBreaker
 from sharedbreaker.callables import Kind, WrongBreakerError, kind_of, refuse_at_once
@@ -186,10 +184,6 @@ class AsyncCalls(BaseBreaker):
         if not observation.redis_observers:
             return await self._async_link.run(Command((), None, packed))
         with observation.asking(step) as question:
-            try:
-                reply = await self._async_link.run(Command((), None, packed))
-            except NoScriptError:  # an answer too: Redis wants the script first
-                question.was_answered = True
-                raise
+            reply = await self._async_link.run(Command((), None, packed))
             question.was_answered = True
         return reply

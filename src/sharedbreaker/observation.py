@@ -14,6 +14,8 @@ from time import monotonic, perf_counter
 from types import GeneratorType
 from typing import Any, Protocol, TypeVar
 
+from redis.exceptions import NoScriptError
+
 from sharedbreaker.circuit.outcome import ExpectedException, Outcome, outcome_of
 
 R = TypeVar("R")
@@ -104,6 +106,9 @@ def asking(step: str) -> Iterator[Question]:
     started = perf_counter()
     try:
         yield question
+    except NoScriptError:  # an answer too: Redis wants the script first
+        question.was_answered = True
+        raise
     finally:
         if not is_told:
             tell_redis(step, perf_counter() - started, answered=question.was_answered)

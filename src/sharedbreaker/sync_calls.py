@@ -9,8 +9,6 @@ from time import monotonic
 from types import GeneratorType
 from typing import Any, ParamSpec, TypeVar
 
-from redis.exceptions import NoScriptError
-
 from sharedbreaker import observation
 from sharedbreaker.base_breaker import BaseBreaker
 from sharedbreaker.callables import ENDED, STREAMS, Kind, WrongBreakerError, refuse_later
@@ -191,10 +189,6 @@ class SyncCalls(BaseBreaker):
         if not observation.redis_observers:
             return self._link.ask(packed)
         with observation.asking(step) as question:
-            try:
-                reply = self._link.ask(packed)
-            except NoScriptError:  # an answer too: Redis wants the script first
-                question.was_answered = True
-                raise
+            reply = self._link.ask(packed)
             question.was_answered = True
         return reply

@@ -96,19 +96,14 @@ class HeldBack:
         """Take note that a batch is on its way."""
         self._sendings[batch.name] += 1
 
-    def confirm(self, batch: Batch) -> None:
-        """Take note that a batch has arrived. One that was sent twice may arrive again at any time."""
-        self._under_way.pop(batch.name, None)
-        self._unconfirmed.pop(batch.name, None)
-        if self._sendings.pop(batch.name, 0) == 1:
-            self._told = batch.name
+    def confirm(self, batch: Batch, noted: int = 1) -> None:
+        """Take note that a batch has arrived. One that was sent twice may arrive again at any time.
 
-    def confirm_first(self, batch: Batch) -> None:
-        """Take note that a batch has arrived whose one sending nobody took note of."""
+        ``noted``: how many sendings ``sending`` knows of where there was one; 0 for who sent it unnoted.
+        """
         self._under_way.pop(batch.name, None)
         self._unconfirmed.pop(batch.name, None)
-        # Somebody else may have been called upon to send it again.
-        if not self._sendings.pop(batch.name, 0):
+        if self._sendings.pop(batch.name, 0) == noted:
             self._told = batch.name
 
     def failed(self, batch: Batch) -> None:

@@ -34,8 +34,7 @@ class UsualCase:
         self._refresh_words = ("EVALSHA", script("refresh").sha, *first)
         self._refresh = head_of(self._refresh_words, 11)
         self._who = who
-        self._ends: dict[tuple[Outcome, str], bytes] = {}
-        self._failures: dict[str, bytes] = {}
+        self._ends: dict[tuple[Outcome | None, str], bytes] = {}
         self._packed_who = packed_words((who,))
 
     def admission(self, token: str) -> bytes:
@@ -46,9 +45,7 @@ class UsualCase:
         """Return the message that an admitted call has ended."""
         end = self._ends.get((outcome, exception))
         if end is None:
-            end = packed_words((Outcome(outcome).value, self._who)).encode() + _without_wish(exception)
-            if len(self._ends) < MOST_ENDS:
-                self._ends[outcome, exception] = end
+            end = self._new_end(outcome, exception, Outcome(outcome).value, self._who)
         token, epoch = admission.token, admission.epoch
         begin = f"{self._report}${len(token)}\r\n{token}\r\n${len(epoch)}\r\n{epoch}\r\n"
         return begin.encode() + end
@@ -68,24 +65,24 @@ class UsualCase:
         return text.encode() if text.isascii() else pack((*self._refresh_words, *arguments))
 
     def _refresh_by_failure(self, batch: Batch, told: str) -> bytes:
-        end = self._failures.get(batch.exception)
+        end = self._ends.get((None, batch.exception))
         if end is None:
-            end = packed_words(("0", "0", "0", "0", "1")).encode() + _without_wish(batch.exception)
-            if len(self._failures) < MOST_ENDS:
-                self._failures[batch.exception] = end
+            end = self._new_end(None, batch.exception, "0", "0", "0", "0", "1")
         name, epoch = batch.name, batch.epoch
         begin = f"{self._refresh}${len(name)}\r\n{name}\r\n${len(told)}\r\n{told}\r\n"
         return f"{begin}{self._packed_who}${len(epoch)}\r\n{epoch}\r\n".encode() + end
+
+    def _new_end(self, outcome: Outcome | None, exception: str, *words: str) -> bytes:
+        """Return how a message ends with which the service asked for no wait; None is of a batch."""
+        # An exception may be named in any alphabet.
+        name = exception.encode()
+        end = packed_words(words).encode() + b"$%d\r\n%b\r\n$0\r\n\r\n" % (len(name), name)
+        if len(self._ends) < MOST_ENDS:
+            self._ends[outcome, exception] = end
+        return end
 
     def read_admission(self, reply: Any, token: str) -> Admission | CircuitBreakerError | None:
         """Return the admission or the refusal that ``reply`` says in short; None where it says more."""
         if type(reply) is not bytes:
             return None
         return read_usual_admission(reply.decode(), self._name, token)
-
-
-def _without_wish(exception: str) -> bytes:
-    """Return the name of an exception with which the service asked for no wait, as it goes over the wire."""
-    # It may be named in any alphabet.
-    name = exception.encode()
-    return b"$%d\r\n%b\r\n$0\r\n\r\n" % (len(name), name)

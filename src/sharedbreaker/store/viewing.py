@@ -95,7 +95,7 @@ class ViewingStore(SettlingStore):
     def told_usual(self, telling: Telling, epoch: str) -> None:
         """Take note of the short answer: it was counted, and the circuit is closed in ``epoch``."""
         with self._lock:
-            self._held_back.confirm_first(telling.batch)
+            self._held_back.confirm(telling.batch, noted=0)
         if self._last_known.state is not CircuitState.CLOSED:
             self._last_known.remember_closed()
         self._see(telling.asked_at, epoch, CircuitState.CLOSED, CircuitMode.AUTOMATIC, None)
